@@ -47,6 +47,8 @@ for (const [library, debian] of [
   ['protobuf', 'golang-google-protobuf-dev'],
 ] as const)
   if (!existsSync(`/usr/share/gocode/src/google.golang.org/${library}`)) missing.push(debian);
+// Debian keeps the server's programs out of PATH.
+if (globSync('/usr/lib/postgresql/*/bin/postgres').length === 0) missing.push('postgresql');
 if (missing.length > 0) install(missing);
 // This module looks for Go when it is loaded.
 const { buildAllGo } = await import('../tests/testing/go-program.ts');

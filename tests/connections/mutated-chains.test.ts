@@ -170,6 +170,7 @@ describe('the node listener', () => {
       },
       authenticate: async () => admitted,
       revocationEpoch: 0,
+      upToDate: () => undefined,
       chainJudge: new ChainJudge([sample.root.der], [sample.issuing.der]),
     };
     const listener = await Http2Listener.listen({

@@ -233,6 +233,7 @@ async function listenAlone(
         get revocationEpoch() {
           return identity.revocationEpoch;
         },
+        upToDate: () => identity.upToDate(),
         chainJudge: identity.chainJudge,
         ...authenticator,
       },

@@ -38,6 +38,7 @@ const listener = await Http2Listener.listen({
       admit: refuse,
       authenticate: refuse,
       revocationEpoch: 0,
+      upToDate: () => undefined,
       chainJudge: new ChainJudge([root!], [issuing!]),
     },
   },

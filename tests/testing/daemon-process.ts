@@ -16,6 +16,8 @@ export class DaemonProcess {
   readonly nodeAddress: string;
   /** URL of its channels, where its configuration has a port for them. */
   readonly webAddress: string;
+  /** Empty if it does not serve QUIC. */
+  readonly quicAddress: string;
   readonly process: PalyraProcess;
   readonly #connections = new Set<{ close(): void }>();
   #admin: Promise<Client<typeof AdminService>> | undefined;
@@ -40,6 +42,7 @@ export class DaemonProcess {
     this.pairingAddress = addresses.get('pairing')!;
     this.nodeAddress = addresses.get('node')!;
     this.webAddress = addresses.get('web') ?? '';
+    this.quicAddress = addresses.get('quic') ?? '';
   }
 
   admin(): Promise<Client<typeof AdminService>> {

@@ -31,6 +31,9 @@ export interface TestDaemonOptions {
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly capabilities?: DaemonConfigInput['capabilities'];
   readonly names?: DaemonConfigInput['names'];
+  readonly registry?: DaemonConfigInput['registry'];
+  readonly masterKey?: DaemonConfigInput['masterKey'];
+  readonly caKey?: DaemonConfigInput['caKey'];
   readonly services?: readonly OwnService[];
   /** Called in addition to recording in `events`. */
   readonly onEvent?: (event: RegistryEvent) => void;
@@ -71,6 +74,9 @@ export class TestDaemon {
         cloning: options.cloning,
         capabilities: options.capabilities,
         names: options.names,
+        registry: options.registry,
+        masterKey: options.masterKey,
+        caKey: options.caKey,
         // Only the tests of this limit may reach it.
         limits: {
           opensPerMinutePerSource: 10_000,

@@ -255,8 +255,11 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
         return undefined;
     }
   },
+  STORE_UNREACHABLE: none,
+  STORE_OUTCOME_UNKNOWN: none,
   REGISTRY_VERSION: none,
   REGISTRY_LOST: restoreOrStartAnew,
+  REGISTRY_WENT_BACK: none,
   AUDIT_BROKEN: none,
   BACKUP_UNREADABLE: none,
   SIGNER_UNAVAILABLE: none,

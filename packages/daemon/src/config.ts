@@ -191,6 +191,22 @@ export const configSchema = z.strictObject({
       `has more than ${maxNames} names and addresses`,
     )
     .prefault({}),
+  /**
+   * Where devices, certificates and the audit are kept. Default: a file in the home. With `postgres`, several daemons
+   * share one database, which holds the sealed secrets too (docs/fleet.md).
+   */
+  registry: z
+    .discriminatedUnion('from', [
+      z.strictObject({ from: z.literal('file') }),
+      z.strictObject({
+        from: z.literal('postgres'),
+        /** A file with the URL, one line; only its owner and group may read it. */
+        urlFile: absolutePath,
+        /** False behind a pooler, which takes no LISTEN: changes of other daemons are looked for every 250 ms. */
+        listen: z.boolean().default(true),
+      }),
+    ])
+    .prefault({ from: 'file' }),
   /** Where the master key of the secret store comes from. Default: a key file in the home, made at the first start. */
   masterKey: z
     .discriminatedUnion('from', [

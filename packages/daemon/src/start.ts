@@ -21,6 +21,7 @@ import { listenForWeb } from './listeners/web-listener.ts';
 import { shownAddress } from './shown-address.ts';
 import { announceOnNetwork, passOnChanges } from './start/announcements.ts';
 import { DaemonCredential } from './start/credential.ts';
+import { announce, followAuthorities } from './start/fleet.ts';
 import { Run, type RunOptions } from './start/run.ts';
 import { stop } from './start/stop.ts';
 import { openStores } from './start/stores.ts';
@@ -98,6 +99,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
+    together: stores.fleet?.rates,
   });
   const { version } = packageJson;
   const { metrics, health, problems } = watchVitalSigns(
@@ -124,6 +126,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     stopping: run.stopping,
   };
 
+  followAuthorities(identity, credential, run);
   const { gate, forDevices } = await listenForDevices(
     { stores, own, channels, credential, metrics, admin, listeners },
     run,
@@ -137,7 +140,9 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   const timers = new Timers(async () => {
     await identity.tick();
     await credential.presentIfDue();
+    await announce(stores, version, run);
   }, run);
+  await announce(stores, version, run);
   gate.open();
 
   const stopping = { channels, listeners, timers, credential, graceMs: config.limits.stopGraceMs };

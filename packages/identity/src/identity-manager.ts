@@ -117,6 +117,14 @@ export class IdentityManager {
 
   // Authentication of peers.
 
+  /**
+   * Resolves when `revocationEpoch` counts every revocation that was acknowledged before this call, by whatever daemon.
+   * Undefined if this process makes every change: then it does already.
+   */
+  upToDate(): Promise<void> | undefined {
+    return this.registry.upToDate();
+  }
+
   /** Increases with every durable revocation. While it does not change, the last check of a call stays valid. */
   get revocationEpoch(): number {
     return this.#parts.admission.revocationEpoch;

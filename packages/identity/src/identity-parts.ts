@@ -7,7 +7,6 @@ import { RootRotation } from './authority/root-rotation.ts';
 import { type Clock, ClockWatch, presentTime, type RunningClock, systemClock } from './clock.ts';
 import { nodeCrypto } from './crypto/node.ts';
 import type { PairingCrypto } from './crypto/port.ts';
-import { hasCode } from './errors.ts';
 import { Admission } from './fleet/admission.ts';
 import { CloneWatch, type CloningPolicy } from './fleet/clones.ts';
 import { Fleet } from './fleet/fleet.ts';
@@ -21,11 +20,11 @@ import { PairingSealer } from './pairing/sealer.ts';
 import type { Registry } from './registry/port.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';
-import type { SecretStore } from './secret-store/port.ts';
+import type { SharedSecretStore } from './secret-store/port.ts';
 
 export interface IdentityManagerOptions {
   /** The store for private keys. */
-  readonly secrets: SecretStore;
+  readonly secrets: SharedSecretStore;
   /** The store for devices, certificates and the audit log. */
   readonly registry: Registry;
   /** The store for the CA keys. Fixed at the first start. Default: `secrets`. */
@@ -74,7 +73,7 @@ export async function openParts(options: IdentityManagerOptions): Promise<Identi
     trustDomain: options.trustDomain,
   };
   const authority = await PresentAuthority.open(store);
-  const restKey = await readOrMake(secrets, 'pairing/rest-key', () => crypto.randomBytes(32));
+  const restKey = await secrets.writeNew('pairing/rest-key', crypto.randomBytes(32));
   const limits = { ...defaultPairingLimits, ...options.limits };
   const plan = await RenewalPlan.open({ ...store, lifeMs: limits.deviceCertificateLifeMs });
   const sealer = new PairingSealer(crypto, restKey);
@@ -100,15 +99,4 @@ export async function openParts(options: IdentityManagerOptions): Promise<Identi
     responder: new PairingResponder({ ...shared, desk, certificates }),
     renewals: new RenewalDesk({ ...shared, certificates, recovery: new Recovery({ ...shared, clones }) }),
   };
-}
-
-async function readOrMake(secrets: SecretStore, name: string, make: () => Uint8Array): Promise<Uint8Array> {
-  try {
-    return await secrets.read(name);
-  } catch (error) {
-    if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
-  }
-  const made = make();
-  await secrets.write(name, made);
-  return made;
 }

@@ -10,4 +10,4 @@ export { masterKeyFromFile } from './secret-store/key-file.ts';
 export { MasterKey } from './secret-store/master-key.ts';
 export { MemorySecretStore } from './secret-store/memory.ts';
 export { masterKeyFromPassphrase } from './secret-store/passphrase.ts';
-export type { SecretStore } from './secret-store/port.ts';
+export type { SecretStore, SharedSecretStore } from './secret-store/port.ts';

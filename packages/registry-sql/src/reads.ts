@@ -158,6 +158,14 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.authorities({}), readAuthority);
   }
 
+  async authorityStates(): Promise<string> {
+    const states = await this.#many(
+      this.statements.authorityStates({}),
+      (row) => `${text(row, 'id')} ${text(row, 'state')}`,
+    );
+    return states.join();
+  }
+
   async revokedCertificates(query: {
     issuerId: Ulid;
     after: { notAfter: Date; serial: string };

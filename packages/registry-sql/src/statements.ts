@@ -213,6 +213,9 @@ export function statementsFor(db: Kysely<Tables>) {
     authorities: prepared((_: object) =>
       db.selectFrom('authorities').selectAll().orderBy('not_before').orderBy('id'),
     ),
+    authorityStates: prepared((_: object) =>
+      db.selectFrom('authorities').select(['id', 'state']).orderBy('id'),
+    ),
     insertAuthority: prepared((row: AuthoritiesTable) => db.insertInto('authorities').values(row)),
     moveAuthority: prepared((values: { id: string; from: string; to: string }) =>
       db

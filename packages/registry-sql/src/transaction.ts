@@ -32,7 +32,7 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
     await this.executor.run(this.statements.countDevice({}));
   }
 
-  async updateDevice(device: Device): Promise<void> {
+  async updateDevice(device: Device, _before?: Device): Promise<void> {
     const changed = await this.executor.run(this.statements.updateDevice(deviceRow(device)));
     if (changed === 0) throw deviceNotFound(device.id);
   }

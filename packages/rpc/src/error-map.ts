@@ -44,6 +44,7 @@ const exceptions: Readonly<Partial<Record<IdentityErrorCode, Code>>> = {
   // These are temporary, and a client may retry.
   STORE_FULL: Code.Unavailable,
   STORE_FAILED: Code.Unavailable,
+  STORE_UNREACHABLE: Code.Unavailable,
   SIGNER_UNAVAILABLE: Code.Unavailable,
   AUDIT_BROKEN: Code.DataLoss,
   BACKUP_UNREADABLE: Code.DataLoss,

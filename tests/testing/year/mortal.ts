@@ -1,7 +1,7 @@
 // A process that may end at any step with an effect outside it: before the step, or after it and before anything
 // that follows.
 
-import type { SecretStore } from '@palyra/identity';
+import type { SharedSecretStore } from '@palyra/identity';
 
 /** Unwinds all work of the process. */
 export class Crash extends Error {}
@@ -34,11 +34,12 @@ export class Mortal {
 }
 
 /** The store outlives the process that uses it. */
-export function mortalStore(store: SecretStore, process: Mortal): SecretStore {
+export function mortalStore(store: SharedSecretStore, process: Mortal): SharedSecretStore {
   return {
     read: (name) => store.read(name),
     list: (prefix) => store.list(prefix),
     write: (name, secret) => process.step(() => store.write(name, secret)),
+    writeNew: (name, secret) => process.step(() => store.writeNew(name, secret)),
     delete: (name) => process.step(() => store.delete(name)),
   };
 }

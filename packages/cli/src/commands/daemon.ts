@@ -197,6 +197,14 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     );
     return;
   }
+  if (event.type === 'authorities_changed' || event.type === 'changes_missed') {
+    const what =
+      event.type === 'changes_missed'
+        ? 'This daemon was away for too long to know what has changed; all connections are closed.'
+        : 'Another daemon has changed the authorities.';
+    output.answer({ event: event.type, at }, () => `${output.paint('dim', formatClock(cli.now()))}  ${what}`);
+    return;
+  }
   const device = await running.identity.registry.device(event.deviceId);
   const name = device?.name ?? event.deviceId;
   const serial = 'serial' in event ? event.serial : null;

@@ -7,7 +7,13 @@ import { checkStrength, type KeyPlace, keyPlaceOf, type SecretReader } from '@pa
 import { type AuditRow, mustBelongTogether, type RegistryReads } from '@palyra/identity/registry';
 import { type Clock, systemClock } from '@palyra/identity/values';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
-import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from '../config.ts';
+import {
+  type DaemonConfig,
+  type DaemonConfigInput,
+  parseConfig,
+  readConfig,
+  readConfigInput,
+} from '../config.ts';
 import { withRegistryCopy } from './backup-copy.ts';
 import { type BackupHead, mustNotExist, readBackupHead, writeBackup } from './backup-file.ts';
 import { readCaKeys } from './ca-key.ts';
@@ -15,6 +21,7 @@ import { unlessMissing, withFileErrors } from './file-error.ts';
 import { checkHome, findDaemon } from './home.ts';
 import { readSecrets } from './open-home.ts';
 import type { DaemonPaths } from './paths.ts';
+import { mustBeInFile } from './registry-place.ts';
 
 /** log2 of scrypt's N: seconds for each guess at the passphrase, and for opening the backup. */
 const SCRYPT_LOG_N = 18;
@@ -56,6 +63,7 @@ export async function backupHome(
   await checkHome(homePath);
   if (!replace) await mustNotExist(file);
   const paths = await findDaemon(homePath, options.configFile);
+  mustBeInFile(await readConfig(paths.config, { mustExist: paths.isConfigNamed }), 'A backup');
   return withFileErrors(file, () =>
     // The registry is copied first. Every authority in it then has its key among the secrets, which are written
     // earlier.

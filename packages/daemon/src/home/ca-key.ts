@@ -1,6 +1,6 @@
 // Opens the configured place of the CA keys: the secret store, or a token.
 
-import type { SecretStore } from '@palyra/identity';
+import type { SharedSecretStore } from '@palyra/identity';
 import {
   type AuthorityKeyReader,
   type AuthorityKeys,
@@ -18,7 +18,7 @@ import type { DaemonPaths } from './paths.ts';
 export async function openCaKeys(
   { caKey }: DaemonConfig,
   { refusedPin }: DaemonPaths,
-  secrets: SecretStore,
+  secrets: SharedSecretStore,
   registry: Pick<RegistryReads, 'setting'>,
 ): Promise<AuthorityKeys> {
   if (caKey === undefined) return new SecretStoreKeys(secrets);

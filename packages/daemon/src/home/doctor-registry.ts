@@ -4,8 +4,8 @@ import { hasCode, IdentityError, verifyAudit } from '@palyra/identity';
 import {
   type AuthorityKeyReader,
   checkKeyPlace,
-  type FilesystemSecretReader,
   type KeyPlace,
+  type SecretReader,
 } from '@palyra/identity/keys';
 import {
   describeDifference,
@@ -25,7 +25,7 @@ const day = 86_400_000;
 interface Surroundings {
   readonly paths: DaemonPaths;
   readonly config: DaemonConfig | undefined;
-  readonly secrets: FilesystemSecretReader | undefined;
+  readonly secrets: SecretReader | undefined;
   readonly now: Date;
   readonly find: Find;
 }

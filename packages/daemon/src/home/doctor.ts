@@ -4,9 +4,8 @@ import { lstat, statfs } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { IdentityError } from '@palyra/identity';
 import { mustBeOwnFolder } from '@palyra/identity/files';
-import type { FilesystemSecretReader } from '@palyra/identity/keys';
+import type { SecretReader } from '@palyra/identity/keys';
 import { reasonOf, refusalOf } from '@palyra/identity/values';
-import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import { quicProblem } from '@palyra/transport-quic';
 import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInput } from '../config.ts';
 import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listeners/places.ts';
@@ -16,7 +15,7 @@ import { examineRegistry, takesPin } from './doctor-registry.ts';
 import { type Find, type Finding, problem, problemOf } from './finding.ts';
 import { findDaemon } from './home.ts';
 import { unusableSettings, unusableTokenFiles } from './obstacles.ts';
-import { readSecrets } from './open-home.ts';
+import { lookAtRegistry, readSecrets } from './open-home.ts';
 import { type DaemonPaths, daemonPaths } from './paths.ts';
 import { mustBePrivate } from './private.ts';
 
@@ -54,7 +53,11 @@ export async function examineHome(
   // This user cannot judge what another user's daemon needs.
   if (!(await find('home', () => mustBeOwnFolder(homePath).then(() => [])))) return findings;
   let paths = daemonPaths(homePath);
-  const isNew = beforeStart && !(await isThere(paths.secrets)) && !(await isThere(paths.registry));
+  const isNew =
+    beforeStart &&
+    !(await isThere(paths.secrets)) &&
+    !(await isThere(paths.registry)) &&
+    !(await isThere(paths.fleet));
   await find('home', () => examineFolder(homePath, paths, isNew));
   let config: DaemonConfig | undefined;
   let readable: DaemonConfig | undefined;
@@ -91,7 +94,7 @@ export async function examineHome(
   }
   if (!(await isThere(paths.path))) return findings;
   await find('disk', () => examineSpace(paths));
-  let secrets: FilesystemSecretReader | undefined;
+  let secrets: (SecretReader & { close(): Promise<void> }) | undefined;
   await find('secrets', async () => {
     // Its problems were already reported.
     if (!config) return [];
@@ -103,7 +106,7 @@ export async function examineHome(
   const before = findings.length;
   try {
     await find('registry', () =>
-      lookAtSqliteRegistry({ path: paths.registry }, async (registry) => {
+      lookAtRegistry(paths, config, async (registry) => {
         // It may be looked at anew.
         findings.splice(before);
         await examineRegistry(registry, { paths, config, secrets, now, find });

@@ -52,7 +52,9 @@ async function take(home: string): Promise<DaemonHome> {
     await rm(join(home, restoredFolder), { recursive: true, force: true });
     const paths = daemonPaths(home);
     const present = (await readdir(path)).filter((name) => name !== 'lock.json' || before.includes(name));
-    const isNew = ![paths.registry, paths.secrets].some((each) => present.includes(basename(each)));
+    const isNew = ![paths.registry, paths.secrets, paths.fleet].some((each) =>
+      present.includes(basename(each)),
+    );
     const release = () => lock.close();
     const abandon = async () => {
       if (!isNew) return release();
@@ -80,9 +82,10 @@ function madeByStart({
   adminSocket,
   copies,
   namedConfig,
+  fleet,
 }: DaemonPaths): string[] {
   const database = ['', '-journal', '-wal', '-shm'].map((end) => registry + end);
-  return [...database, secrets, masterKey, adminSocket, copies, namedConfig, 'lock.json'].map((each) =>
+  return [...database, secrets, masterKey, adminSocket, copies, namedConfig, fleet, 'lock.json'].map((each) =>
     basename(each),
   );
 }

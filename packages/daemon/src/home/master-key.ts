@@ -19,6 +19,7 @@ import type { DaemonConfig } from '../config.ts';
 import { withSetting } from '../setting.ts';
 import { withStoppedDaemon } from './home.ts';
 import type { DaemonPaths } from './paths.ts';
+import { mustBeInFile } from './registry-place.ts';
 
 type Place = Pick<DaemonPaths, 'masterKey' | 'secrets'>;
 
@@ -79,6 +80,7 @@ export async function rekeySecrets(
   configFile?: string,
 ): Promise<void> {
   await withStoppedDaemon(homePath, configFile, async (home, config) => {
+    mustBeInFile(config, 'A rekey');
     const secrets = await FilesystemSecretStore.open({
       path: home.secrets,
       masterKey: await openMasterKey(config, home, { mustExist: true }),

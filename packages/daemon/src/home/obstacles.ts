@@ -11,6 +11,8 @@ import { Notice } from '../notices/notice.ts';
 import { withSetting } from '../setting.ts';
 import { mustGiveMasterKey } from './master-key.ts';
 import type { DaemonPaths } from './paths.ts';
+import { isShared, mustSuitFleet } from './registry-place.ts';
+import { openSharedKey, readUrl } from './shared-database.ts';
 
 /** Creates nothing. @returns an error for each problem. */
 export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths): Promise<IdentityError[]> {
@@ -23,10 +25,14 @@ export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths)
     () => mustFit(paths.adminSocket),
     // Opening the secrets reports problems with their key.
     async () => (await hasSecretStore(paths.secrets)) || (await mustGiveMasterKey(config)),
+    async () => isShared(config) && (await readUrl(config)),
+    async () =>
+      isShared(config) && config.masterKey.from === 'key-file' && (await openSharedKey(paths, config)),
     () => openNotice({ command }),
     () => openNotice({ webhook }),
   ];
-  return [...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];
+  const unsuitable = await problemsOf([() => mustSuitFleet(config)]);
+  return [...unsuitable, ...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];
 }
 
 /** Checks the module and the PIN file of the CA's key. @returns an error for each problem. */

@@ -2,17 +2,27 @@
 // one is lost and is never created again, because that would forget every revocation.
 
 import { stat } from 'node:fs/promises';
-import { FilesystemSecretStore, IdentityError } from '@palyra/identity';
-import { FilesystemSecretReader, hasSecretStore } from '@palyra/identity/keys';
-import { daemonOf, type Registry } from '@palyra/identity/registry';
-import { openSqliteRegistry } from '@palyra/registry-sql';
+import { FilesystemSecretStore, IdentityError, type SharedSecretStore } from '@palyra/identity';
+import { FilesystemSecretReader, hasSecretStore, type SecretReader } from '@palyra/identity/keys';
+import { daemonOf, type Registry, type RegistryReader } from '@palyra/identity/registry';
+import { lookAtSqliteRegistry, openSqliteRegistry } from '@palyra/registry-sql';
 import type { DaemonConfig } from '../config.ts';
+import { readFleetFile } from './fleet-file.ts';
 import { openMasterKey } from './master-key.ts';
 import type { DaemonPaths } from './paths.ts';
+import { isShared } from './registry-place.ts';
+import {
+  type FleetPlace,
+  lookAtSharedRegistry,
+  openSharedDatabase,
+  readSharedSecrets,
+} from './shared-database.ts';
 
 export interface OpenHome {
-  readonly secrets: FilesystemSecretStore;
+  readonly secrets: SharedSecretStore & { close(): Promise<void> };
   readonly registry: Registry;
+  /** Undefined for a registry in a file, which only one daemon has. */
+  readonly fleet?: FleetPlace;
 }
 
 /**
@@ -26,6 +36,8 @@ export async function openHome(
   config: DaemonConfig,
   onError: (error: unknown, where: string) => void,
 ): Promise<OpenHome> {
+  if (isShared(config)) return openSharedDatabase(paths, config, onError);
+  if (await readFleetFile(paths)) throw isElsewhere(paths);
   const hasSecrets = await hasSecretStore(paths.secrets);
   if (!hasSecrets && (await exists(paths.registry))) throw secretsLost(paths);
   const masterKey = await openMasterKey(config, paths, { mustExist: hasSecrets });
@@ -39,15 +51,42 @@ export async function openHome(
   }
 }
 
-/** For readers. @throws MASTER_KEY_WRONG, and STORE_FAILED for lost secrets. */
-export async function readSecrets(paths: DaemonPaths, config: DaemonConfig): Promise<FilesystemSecretReader> {
+/** For readers. @throws MASTER_KEY_WRONG, and STORE_FAILED for lost secrets; errors of the database. */
+export async function readSecrets(
+  paths: DaemonPaths,
+  config: DaemonConfig,
+): Promise<SecretReader & { close(): Promise<void> }> {
+  if (isShared(config)) return readSharedSecrets(paths, config);
   if (!(await hasSecretStore(paths.secrets))) throw secretsLost(paths);
   const masterKey = await openMasterKey(config, paths, { mustExist: true });
   return FilesystemSecretReader.open({ path: paths.secrets, masterKey });
 }
 
+/**
+ * Reads a snapshot of the registry, while its daemons may run, and writes nothing.
+ * @param config undefined for one that cannot be read.
+ * @param look may run again.
+ * @throws as `lookAtSqliteRegistry` and `lookAtPostgresRegistry`
+ */
+export async function lookAtRegistry<T>(
+  paths: DaemonPaths,
+  config: DaemonConfig | undefined,
+  look: (registry: RegistryReader) => Promise<T>,
+): Promise<T> {
+  if (config && isShared(config)) return lookAtSharedRegistry(config, look);
+  return lookAtSqliteRegistry({ path: paths.registry }, look);
+}
+
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+function isElsewhere({ fleet }: DaemonPaths): IdentityError {
+  return new IdentityError(
+    'MESSAGE_INVALID',
+    `${fleet} says that the registry of this home is in PostgreSQL, and the configuration does not. Name the database in "registry", or start with a new home.`,
+    { about: 'configuration' },
+  );
 }
 
 function secretsLost({ secrets }: DaemonPaths): IdentityError {

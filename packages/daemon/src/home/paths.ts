@@ -14,6 +14,8 @@ export interface DaemonPaths {
   readonly masterKey: string;
   /** The marker during a login to a token, which stays after a refused PIN. */
   readonly refusedPin: string;
+  /** What a daemon remembers of the database that it shares with others. */
+  readonly fleet: string;
   readonly adminSocket: string;
   /** Copies of the registry during backups. */
   readonly copies: string;
@@ -30,6 +32,7 @@ export function daemonPaths(home: string, folder = 'daemon'): DaemonPaths {
     secrets: join(path, 'secrets'),
     masterKey: join(path, 'master.key'),
     refusedPin: join(path, 'token-pin-refused'),
+    fleet: join(path, 'fleet.json'),
     adminSocket: join(path, 'admin.sock'),
     copies: join(path, 'copies'),
   };

@@ -22,6 +22,7 @@ import { contentsOf, mustBeWhole } from './backup-contents.ts';
 import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
 import { openCaKeys } from './ca-key.ts';
 import { withFileErrors } from './file-error.ts';
+import { readFleetFile } from './fleet-file.ts';
 import { rememberConfig, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 import { type DaemonPaths, daemonPaths, withConfig } from './paths.ts';
@@ -65,6 +66,12 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
   const staging = join(homePath, 'daemon.restoring');
   try {
     return await withFileErrors(homePath, async () => {
+      if (await readFleetFile(home))
+        throw new IdentityError(
+          'MESSAGE_INVALID',
+          'The registry of this home is in PostgreSQL. A backup is restored into a new home.',
+          { about: 'home' },
+        );
       await rm(staging, { recursive: true, force: true });
       await mkdir(staging, { mode: 0o700 });
       const paths = daemonPaths(homePath, 'daemon.restoring');

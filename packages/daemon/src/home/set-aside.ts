@@ -4,6 +4,7 @@ import { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '@paly
 import { openCaKeys } from './ca-key.ts';
 import { withStoppedDaemon } from './home.ts';
 import { openHome } from './open-home.ts';
+import { mustBeInFile } from './registry-place.ts';
 
 /**
  * @param options `agree`: called with the cost, while the home is locked. `configFile`: the daemon's configuration;
@@ -16,6 +17,7 @@ export function setAside(
   options: Pick<SetAsideOptions, 'agree' | 'clock'> & { readonly configFile?: string },
 ): Promise<SetAsideCost | undefined> {
   return withStoppedDaemon(homePath, options.configFile, async (home, config) => {
+    mustBeInFile(config, 'Setting authorities aside');
     const { secrets, registry } = await openHome(home, config, () => {});
     try {
       const authorityKeys = await openCaKeys(config, home, secrets, registry);

@@ -36,6 +36,10 @@ export class StartGate implements DeviceAuthenticator {
     return this.#identity.revocationEpoch;
   }
 
+  upToDate(): Promise<void> | undefined {
+    return this.#identity.upToDate();
+  }
+
   get chainJudge(): DeviceAuthenticator['chainJudge'] {
     return this.#identity.chainJudge;
   }

@@ -18,8 +18,11 @@ export async function passOnChanges(
   const { clock, onError } = run;
   const notice = await Notice.open({ config: config.notice, daemonId, now: () => clock.now(), onError });
   run.undo(() => notice.close());
-  run.undo(registry.subscribe((event) => notice.take(event)));
-  run.undo(registry.subscribe((event) => metrics.countRegistry(event)));
+  // Of a fleet, the daemon that has made a change notifies the operator, and counts it.
+  const here = (take: (event: RegistryEvent) => void) =>
+    registry.subscribe((event, origin) => origin === 'here' && take(event));
+  run.undo(here((event) => notice.take(event)));
+  run.undo(here((event) => metrics.countRegistry(event)));
   if (onEvent) run.undo(registry.subscribe(onEvent));
 }
 

@@ -27,7 +27,10 @@ export class DaemonCredential {
     listeners: OpenListeners,
     run: Run,
   ): Promise<DaemonCredential> {
-    const names = { dnsNames: dnsNames(config), ipAddresses: ['127.0.0.1', '::1', ...config.names.ip] };
+    const names = {
+      dnsNames: credentialNames(config),
+      ipAddresses: ['127.0.0.1', '::1', ...config.names.ip],
+    };
     const first = await identity.issueServerCredential(names);
     return new DaemonCredential(identity, names, listeners, run, first);
   }
@@ -88,7 +91,7 @@ function needsReplacement(credential: ServerCredential, now: Date): boolean {
 }
 
 /** The machine's host name, the public host name and the configured names. Skips names that a certificate cannot hold. */
-function dnsNames({ endpoints, names }: DaemonConfig): string[] {
+export function credentialNames({ endpoints, names }: DaemonConfig): string[] {
   const [shown] = endpoints.pairing.map((each) => parseEndpoint(each).host);
   const found = [hostname(), shown ?? ''].map((name) => name.toLowerCase());
   return [...new Set([...found.filter((name) => isDnsName(name) && name !== 'localhost'), ...names.dns])];

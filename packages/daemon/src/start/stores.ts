@@ -9,6 +9,7 @@ import { openCaKeys } from '../home/ca-key.ts';
 import { type DaemonHome, findDaemon, takeHome } from '../home/home.ts';
 import { together, unusableSettings } from '../home/obstacles.ts';
 import { openHome } from '../home/open-home.ts';
+import type { FleetPlace } from '../home/shared-database.ts';
 import { onThisMachine, unusablePlaces } from '../listeners/places.ts';
 import type { Run } from './run.ts';
 
@@ -16,6 +17,8 @@ export interface Stores {
   readonly home: DaemonHome;
   readonly config: DaemonConfig;
   readonly identity: IdentityManager;
+  /** Undefined for a registry in a file, which only this daemon has. */
+  readonly fleet: FleetPlace | undefined;
   /** Notes about this start for the operator. They are not errors. */
   readonly notes: readonly string[];
 }
@@ -30,7 +33,7 @@ export interface StoresOptions {
 export async function openStores(options: StoresOptions, run: Run): Promise<Stores> {
   const { home, config, notes } = await openConfiguredHome(options, run);
   await removeLeftCopies(home);
-  const { secrets, registry } = await openHome(home, config, run.onError);
+  const { secrets, registry, fleet } = await openHome(home, config, run.onError);
   run.undo(() => secrets.close());
   run.undo(() => registry.close());
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
@@ -47,10 +50,13 @@ export async function openStores(options: StoresOptions, run: Run): Promise<Stor
     ...(config.trustDomain !== undefined && { trustDomain: config.trustDomain }),
   });
   await identity.tick();
-  return { home, config, identity, notes };
+  return { home, config, identity, fleet, notes };
 }
 
-async function openConfiguredHome(options: StoresOptions, run: Run): Promise<Omit<Stores, 'identity'>> {
+async function openConfiguredHome(
+  options: StoresOptions,
+  run: Run,
+): Promise<Omit<Stores, 'identity' | 'fleet'>> {
   const taken = await takeHome(options.home);
   run.undo(() => (run.mustKeep ? taken.release() : taken.abandon()));
   const home = options.config ? taken : { ...taken, ...(await findDaemon(options.home, options.configFile)) };

@@ -5,7 +5,7 @@ import type { Signer } from '../certificate/signer.ts';
 import type { Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import type { RegistryReads } from '../registry/port.ts';
-import type { SecretReader, SecretStore } from '../secret-store/port.ts';
+import type { SecretReader, SharedSecretStore } from '../secret-store/port.ts';
 
 /** The place of the keys. The registry records it at the first start, because keys cannot move. */
 export interface KeyPlace {
@@ -34,9 +34,6 @@ export interface AuthorityKeys extends AuthorityKeyReader {
    */
   make(authority: Ulid): Promise<Signer>;
 }
-
-/** Keys are made one at a time in a store, so that the second of two requests does not overwrite the first key. */
-const lastMade = new WeakMap<SecretStore, Promise<unknown>>();
 
 /** Keys in the secret store, loaded into memory to sign. The caller still owns the store. */
 export class SecretStoreKeyReader implements AuthorityKeyReader {
@@ -72,32 +69,22 @@ export class SecretStoreKeyReader implements AuthorityKeyReader {
 
 /** The default place. */
 export class SecretStoreKeys extends SecretStoreKeyReader implements AuthorityKeys {
-  readonly #secrets: SecretStore;
+  readonly #secrets: SharedSecretStore;
 
-  constructor(secrets: SecretStore) {
+  constructor(secrets: SharedSecretStore) {
     super(secrets);
     this.#secrets = secrets;
   }
 
-  make(authority: Ulid): Promise<Signer> {
-    const made = (lastMade.get(this.#secrets) ?? Promise.resolve()).then(() => this.#make(authority));
-    lastMade.set(
-      this.#secrets,
-      // The caller gets the error. The next call only waits.
-      made.catch(() => {}),
-    );
-    return made;
-  }
-
-  async #make(authority: Ulid): Promise<Signer> {
+  async make(authority: Ulid): Promise<Signer> {
     try {
       return await this.load(authority);
     } catch (error) {
       if (!hasCode(error, 'SECRET_NOT_FOUND')) throw error;
     }
-    const signer = LocalSigner.generate();
-    await this.#secrets.write(this.nameOf(authority), signer.toPkcs8());
-    return signer;
+    // Another daemon may make it at the same time; there is one key.
+    const stored = await this.#secrets.writeNew(this.nameOf(authority), LocalSigner.generate().toPkcs8());
+    return LocalSigner.fromPkcs8(stored);
   }
 }
 

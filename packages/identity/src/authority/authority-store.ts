@@ -47,7 +47,10 @@ async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {
   const root = await newRoot(options, trustDomain, 'active');
   const now = clock.now();
   const daemonId = makeUlid(now, crypto.randomBytes(10));
-  await registry.transact(async (tx) => {
+  return registry.transact(async (tx) => {
+    // Another daemon of a fleet may have been faster.
+    const present = await tx.setting('daemon_id');
+    if (present !== undefined) return present as Ulid;
     await tx.putSetting('daemon_id', daemonId);
     await tx.putSetting('trust_domain', trustDomain);
     await tx.putSetting(keyPlaceSetting, JSON.stringify(options.keys.place));
@@ -58,8 +61,8 @@ async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {
       detail: { trustDomain, keys: JSON.stringify(options.keys.place) },
     });
     await insertAuthority(tx, root, now);
+    return daemonId;
   });
-  return daemonId;
 }
 
 function trustDomainFixed(present: string, wanted: string): IdentityError {

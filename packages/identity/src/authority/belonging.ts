@@ -3,7 +3,7 @@
 import type { Ulid } from '../device-id.ts';
 import { IdentityError } from '../errors.ts';
 import type { RegistryReads } from '../registry/port.ts';
-import type { SecretReader, SecretStore } from '../secret-store/port.ts';
+import type { SecretReader, SharedSecretStore } from '../secret-store/port.ts';
 
 /** Holds the daemon's id once the first start is complete: tells a lost or foreign registry from a new home. */
 const createdMarker = 'daemon/created';
@@ -15,8 +15,8 @@ export async function daemonOf(secrets: SecretReader): Promise<string | undefine
 }
 
 /** Records that the first start of this daemon is complete. */
-export async function markCreated(secrets: SecretStore, daemonId: Ulid): Promise<void> {
-  await secrets.write(createdMarker, new TextEncoder().encode(daemonId));
+export async function markCreated(secrets: SharedSecretStore, daemonId: Ulid): Promise<void> {
+  await secrets.writeNew(createdMarker, new TextEncoder().encode(daemonId));
 }
 
 /**

@@ -21,6 +21,8 @@ export interface LoadedIssuing {
   readonly trustBundle: readonly Uint8Array[];
   /** Issuing CAs of these roots with valid certificates, DER. */
   readonly issuers: readonly Uint8Array[];
+  /** The states of all authorities from which this was loaded. */
+  readonly states: string;
 }
 
 /**
@@ -36,6 +38,8 @@ export async function loadIssuing(
   when: 'start' | 'running' = 'running',
 ): Promise<LoadedIssuing> {
   const { registry, keys, clock, crypto } = options;
+  // Before the authorities: if they change in between, what is loaded counts as out of date.
+  const states = await registry.authorityStates();
   const authorities = await registry.authorities();
   const root = authorities.find((each) => each.tier === 'root' && each.state === 'active');
   if (!root) throw registryLost(undefined, undefined);
@@ -65,7 +69,7 @@ export async function loadIssuing(
     (each) => each.tier === 'issuing' && each.state !== 'retired' && each.id !== issuing.id,
   );
   const issuers = [issuing, ...older].map(({ der }) => der);
-  return { rootId: root.id, issuerId: issuing.id, issuerLife: issuing, ca, trustBundle, issuers };
+  return { rootId: root.id, issuerId: issuing.id, issuerLife: issuing, ca, trustBundle, issuers, states };
 }
 
 const isActive = ({ state }: AuthorityRecord) => state === 'active';

@@ -7,11 +7,11 @@ import type { ClockWatch, RunningClock } from '../clock.ts';
 import type { PairingCrypto } from '../crypto/port.ts';
 import { makeUlid, type Ulid } from '../device-id.ts';
 import type { AuthorityRecord, Registry, RegistryTransaction } from '../registry/port.ts';
-import type { SecretStore } from '../secret-store/port.ts';
+import type { SharedSecretStore } from '../secret-store/port.ts';
 import type { AuthorityKeys } from './authority-keys.ts';
 
 export interface AuthorityStoreOptions {
-  readonly secrets: SecretStore;
+  readonly secrets: SharedSecretStore;
   readonly keys: AuthorityKeys;
   readonly registry: Registry;
   readonly crypto: PairingCrypto;

@@ -65,6 +65,16 @@ export class PresentAuthority {
     return overdue(this.#loaded.issuerLife, this.#options.clock.now());
   }
 
+  /** What `RegistryReads.authorityStates` said when this was loaded. A change that depends on it compares. */
+  get states(): string {
+    return this.#loaded.states;
+  }
+
+  /** Loads changes of the authorities if there are any: another daemon may have made them. */
+  async refresh(): Promise<void> {
+    if ((await this.#options.registry.authorityStates()) !== this.states) await this.reload();
+  }
+
   /** Loads changes of the authorities, and makes an issuing CA if one is due. */
   reload(): Promise<void> {
     // Reloads run one after the other, so that an older state cannot replace a newer one.

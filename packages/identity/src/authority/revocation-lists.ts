@@ -49,7 +49,8 @@ export class RevocationLists {
     this.#options = options;
     this.#trustDomain = trustDomain;
     options.registry.enforce(({ type }) => {
-      if (type === 'device_revoked' || type === 'certificate_revoked') this.#epoch += 1;
+      if (type === 'device_revoked' || type === 'certificate_revoked' || type === 'changes_missed')
+        this.#epoch += 1;
     });
   }
 
@@ -58,6 +59,7 @@ export class RevocationLists {
    * revoked before the call.
    */
   async current(): Promise<ListOfAuthority[]> {
+    await this.#options.registry.upToDate();
     const now = this.#options.clock.now();
     const rank = ({ tier, state }: AuthorityRecord) => (tier === 'root' ? 2 : state === 'active' ? 0 : 1);
     const authorities = (await this.#options.registry.authorities())

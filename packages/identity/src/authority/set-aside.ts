@@ -6,7 +6,7 @@ import { ClockWatch, presentTime, type RunningClock, systemClock } from '../cloc
 import { nodeCrypto } from '../crypto/node.ts';
 import { IdentityError } from '../errors.ts';
 import type { AuthorityRecord, Registry } from '../registry/port.ts';
-import type { SecretStore } from '../secret-store/port.ts';
+import type { SharedSecretStore } from '../secret-store/port.ts';
 import { type AuthorityKeys, checkKeyPlace } from './authority-keys.ts';
 import { mustBelongTogether } from './belonging.ts';
 import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-authority.ts';
@@ -14,7 +14,7 @@ import { RootRotation, retire, retireIssuing } from './root-rotation.ts';
 
 export interface SetAsideOptions {
   /** The store with the keys of the authorities. */
-  readonly secrets: SecretStore;
+  readonly secrets: SharedSecretStore;
   /** The registry of the stopped daemon. */
   readonly registry: Registry;
   /** Makes the keys of the new authorities. Default: the secret store. */

@@ -51,6 +51,8 @@ export class Admission {
 
   /** @throws the codes of `judgeStanding`. */
   async authenticate(fingerprint: string): Promise<AuthenticatedDevice> {
+    const upToDate = this.#options.registry.upToDate();
+    if (upToDate) await upToDate;
     const standing = this.#standings.known(fingerprint) ?? (await this.#standings.read(fingerprint));
     const verdict = judgeStanding(standing, this.#options.clock.now().getTime());
     if (!verdict.ok) throw await this.#refusal(verdict.code, standing);

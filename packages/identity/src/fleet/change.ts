@@ -40,7 +40,7 @@ export async function changeDevice(
   const after = stepDevice(before, event, at);
   if (after === before) return before;
   const change = { before, after, event, cause };
-  if (before) await tx.updateDevice(after);
+  if (before) await tx.updateDevice(after, before);
   else await tx.insertDevice(after);
   for (const row of auditOfDevice(change)) await tx.appendAudit({ at, ...row });
   for (const each of eventsOfDevice(change)) tx.emit(each);

@@ -254,4 +254,6 @@ export const endsChecks: Readonly<Record<RegistryEvent['type'], boolean>> = {
   pairing_changed: false,
   clone_suspected: false,
   recovery_asked: false,
+  authorities_changed: false,
+  changes_missed: true,
 };

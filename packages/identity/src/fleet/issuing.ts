@@ -3,7 +3,7 @@
 
 import type { PresentAuthority } from '../authority/present-authority.ts';
 import type { Clock } from '../clock.ts';
-import type { IdentityError } from '../errors.ts';
+import { IdentityError } from '../errors.ts';
 import type { PairingLimits } from '../limits.ts';
 import type { Registry, RegistryTransaction } from '../registry/port.ts';
 import { mustBeLetIn } from '../registry/standing.ts';
@@ -13,6 +13,9 @@ import type { CertificateRecord } from './certificate-state.ts';
 import { addCertificate, type CertificateOrigin } from './change.ts';
 import type { AdmittedDevice, Device } from './device.ts';
 import type { HostNames } from './host-names.ts';
+
+/** How often a signature is made again because something changed during it. */
+const maxTries = 10;
 
 export interface DeviceCertificatesOptions {
   readonly registry: Registry;
@@ -55,7 +58,7 @@ export class DeviceCertificates {
    * @param tlsKey SPKI DER.
    * @param gone the error when the device no longer exists or has another identity key.
    * @param grant decides in the change itself, and calls `add` when the certificate is granted.
-   * @throws DEVICE_REVOKED, DEVICE_QUARANTINED, and what `grant` throws.
+   * @throws DEVICE_REVOKED, DEVICE_QUARANTINED, ROTATION_CONFLICT, and what `grant` throws.
    */
   async issue<Granted>(
     proven: Pick<Device, 'id' | 'identityKey' | 'hostNames'>,
@@ -63,9 +66,11 @@ export class DeviceCertificates {
     origin: Extract<CertificateOrigin, { type: 'pairing' | 'renewal' | 'recovery' }>,
     gone: () => IdentityError,
     grant: (issue: Issue) => Promise<Granted>,
+    triesLeft = maxTries,
   ): Promise<{ readonly granted: Granted; readonly reply: IssuedReply }> {
     const { registry, clock, limits, authority, plan, hostNames } = this.#options;
     const dnsNames = hostNames.of(proven);
+    const { states, trustBundle } = authority;
     const { ca, issuerId } = authority.signing;
     const made = await ca.issueDevice({
       deviceId: proven.id,
@@ -86,12 +91,19 @@ export class DeviceCertificates {
     } as const;
     let isStored = false;
     let changed: Device | undefined;
+    let isOutdated = false;
     try {
       const granted = await registry.transact(async (tx) => {
         const device = await tx.device(proven.id);
         if (device) mustBeLetIn(device);
         // Another key may have taken over the id since the proof. Then the old key gets no certificate.
         if (!device || !sameBytes(device.identityKey, proven.identityKey)) throw gone();
+        // Another daemon may have changed the authorities. A device that is handed an older trust bundle would count as
+        // one that knows the present roots.
+        if ((await tx.authorityStates()) !== states) {
+          isOutdated = true;
+          return undefined;
+        }
         // The operator took or gave a name meanwhile.
         if (hostNames.of(device).join() !== dnsNames.join()) {
           changed = device;
@@ -106,7 +118,7 @@ export class DeviceCertificates {
       if (granted) {
         const reply = {
           certificateChain: [made.der, ca.issuingCertificate],
-          trustBundle: authority.trustBundle,
+          trustBundle,
           renewAfterMs: renewAfterMs(renewAt?.getTime(), now.getTime()),
         };
         return { granted: granted.value, reply };
@@ -117,6 +129,12 @@ export class DeviceCertificates {
     } finally {
       if (!isStored) plan.remove(renewAt);
     }
-    return this.issue(changed ?? proven, tlsKey, origin, gone, grant);
+    if (isOutdated) await authority.refresh();
+    if (triesLeft === 0) throw changesTooOften();
+    return this.issue(changed ?? proven, tlsKey, origin, gone, grant, triesLeft - 1);
   }
+}
+
+function changesTooOften(): IdentityError {
+  return new IdentityError('ROTATION_CONFLICT', 'The authorities or the names of the device keep changing. Try again.');
 }

@@ -135,6 +135,8 @@ export class PairingCollection {
     const issuer =
       certificate && (await registry.authorities()).find((each) => each.id === certificate.issuerId);
     if (certificate) {
+      // The device takes the trust bundle as the one of its certificate.
+      await authority.refresh();
       const standing = await registry.standing(certificate.fingerprint);
       const verdict = judgeStanding(standing, clock.now().getTime());
       if (!verdict.ok) throw new IdentityError(verdict.code, standingMessages[verdict.code]);

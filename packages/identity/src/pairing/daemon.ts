@@ -176,7 +176,7 @@ export class PairingResponder {
       (await crypto.verifyP256(hello.tlsKey, tlsKeyProofInput(keys.transcript), request.tlsKeyProof));
     if (!proven || pairingId === undefined) {
       this.#sessions.letGo(session);
-      if (pairingId !== undefined && !this.#sessions.isLive(pairingId))
+      if (pairingId !== undefined && !(await this.#mayConfirm(pairingId)))
         await exhaust(this.#options, pairingId);
       throw codeWrong();
     }
@@ -254,8 +254,17 @@ export class PairingResponder {
       states: ['waiting'],
       limit: limits.liveCodes,
     })) {
-      if (guessesLeft === 0 && !this.#sessions.isLive(id)) await exhaust(this.#options, id);
+      if (guessesLeft === 0 && !(await this.#mayConfirm(id))) await exhaust(this.#options, id);
     }
+  }
+
+  /** Whether a handshake with this code may still confirm, here or at another daemon, which tells nobody of it. */
+  async #mayConfirm(pairingId: string): Promise<boolean> {
+    if (this.#sessions.isLive(pairingId)) return true;
+    const { registry, clock, limits } = this.#options;
+    if (!registry.isShared) return false;
+    const [last] = await registry.audit({ subject: pairingId, action: 'code.guessed', limit: 1 });
+    return last !== undefined && Math.abs(clock.now().getTime() - last.atMs) < limits.sessionLifeMs;
   }
 }
 

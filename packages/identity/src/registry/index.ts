@@ -48,7 +48,12 @@ export {
   type LocalPlace,
   parseActorName,
 } from './actor.ts';
-export { type ListenerErrors, type RegistryListener, RegistryListeners } from './listeners.ts';
+export {
+  type EventOrigin,
+  type ListenerErrors,
+  type RegistryListener,
+  RegistryListeners,
+} from './listeners.ts';
 export type {
   AuthorityRecord,
   AuthorityState,

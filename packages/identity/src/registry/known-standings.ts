@@ -1,5 +1,5 @@
 // Remembers the standings of certificates that call repeatedly. A standing is valid until the registry changes, so most
-// calls are checked without a read, and none by an outdated standing.
+// calls are checked without a read, and none by an outdated standing. Whoever asks brings the registry up to date first.
 
 import type { CertificateStanding, Registry } from './port.ts';
 

@@ -3,7 +3,10 @@
 
 import type { RegistryEvent } from './port.ts';
 
-export type RegistryListener = (event: RegistryEvent) => void;
+/** Whether this process made the change, or another daemon of the fleet. */
+export type EventOrigin = 'here' | 'elsewhere';
+
+export type RegistryListener = (event: RegistryEvent, origin: EventOrigin) => void;
 
 /** Gets the errors of listeners, so that none is lost. */
 export type ListenerErrors = (error: unknown, where: string) => void;
@@ -26,19 +29,20 @@ export class RegistryListeners {
     return add(this.#observing, listener);
   }
 
-  tell(events: readonly RegistryEvent[]): void {
+  tell(events: readonly RegistryEvent[], origin: EventOrigin = 'here'): void {
     for (const [listeners, where] of [
       [this.#enforcing, 'enforcing a change'],
       [this.#observing, 'reporting a change'],
     ] as const) {
-      for (const event of events) for (const listener of listeners) this.#call(listener, event, where);
+      for (const event of events)
+        for (const listener of listeners) this.#call(listener, event, origin, where);
     }
   }
 
-  #call(listener: RegistryListener, event: RegistryEvent, where: string): void {
+  #call(listener: RegistryListener, event: RegistryEvent, origin: EventOrigin, where: string): void {
     try {
       // The type also accepts an async function, whose failure would end the process.
-      const result: unknown = listener(event);
+      const result: unknown = listener(event, origin);
       if (result instanceof Promise) result.catch((error) => this.#report(error, where));
     } catch (error) {
       this.#report(error, where);
@@ -56,7 +60,7 @@ export class RegistryListeners {
 
 /** Wraps the function, so that one added twice is called twice, and each end removes one. */
 function add(listeners: Set<RegistryListener>, listener: RegistryListener): () => void {
-  const entry: RegistryListener = (event) => listener(event);
+  const entry: RegistryListener = (event, origin) => listener(event, origin);
   listeners.add(entry);
   return () => void listeners.delete(entry);
 }

@@ -6,6 +6,7 @@ import type { DeviceId, Ulid } from '../device-id.ts';
 import type { CertificateRecord, CertificateState } from '../fleet/certificate-state.ts';
 import type { CloneSign, Device, DeviceKind, DeviceRole } from '../fleet/device.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
+import type { RegistryListener } from './listeners.ts';
 
 /** The facts for the check of a connection or call, and about the caller, from one indexed read. */
 export interface CertificateStanding {
@@ -53,7 +54,7 @@ export interface Revocation {
   readonly reason: string;
 }
 
-/** The events for listeners and watchers in this process, after the commit. */
+/** The events for listeners and watchers in this process, after the commit, also of changes by other daemons. */
 export type RegistryEvent =
   | { readonly type: 'pairing_changed'; readonly pairing: Pairing }
   | { readonly type: 'device_revoked'; readonly deviceId: DeviceId; readonly reason: string }
@@ -84,6 +85,10 @@ export type RegistryEvent =
   | { readonly type: 'device_role_changed'; readonly deviceId: DeviceId; readonly role: DeviceRole }
   /** The root of this issuing CA was retired, so its certificates are invalid. */
   | { readonly type: 'authority_retired'; readonly issuerId: Ulid }
+  /** Another daemon has changed the authorities. */
+  | { readonly type: 'authorities_changed' }
+  /** This daemon was away for so long that it cannot know what has changed. */
+  | { readonly type: 'changes_missed' }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
 
@@ -146,6 +151,8 @@ export interface RegistryReads {
   /** Exactly the pairings for which `isDue` is true; oldest end first. */
   duePairings(now: Date, limit: number): Promise<Pairing[]>;
   authorities(): Promise<AuthorityRecord[]>;
+  /** The state of each authority, as one text that changes with any of them. Cheaper than `authorities`. */
+  authorityStates(): Promise<string>;
   /**
    * Revoked certificates of one issuing CA, for its revocation list, in order of their end and serial. A page starts
    * after the last entry of the previous page. The first page starts at a time with an empty serial: entries end after
@@ -229,8 +236,12 @@ export interface RegistryCounts {
 export interface RegistryTransaction extends RegistryReads {
   // Devices, certificates and revocations: fleet/change.ts is the only caller.
   insertDevice(device: Device): Promise<void>;
-  /** Replaces the row with this id. @throws DEVICE_NOT_FOUND */
-  updateDevice(device: Device): Promise<void>;
+  /**
+   * Replaces the row with this id.
+   * @param before as this change read it. Without it, the device counts as one whose standing has changed.
+   * @throws DEVICE_NOT_FOUND
+   */
+  updateDevice(device: Device, before?: Device): Promise<void>;
   /** @throws KEY_IN_USE if another certificate has this key. */
   insertCertificate(certificate: CertificateRecord): Promise<void>;
   /** Compare and set. False when the certificate is not in state `from`. */
@@ -254,19 +265,30 @@ export interface RegistryTransaction extends RegistryReads {
 export interface Registry extends RegistryReads {
   /** Serialised: one change at a time. Throws what `work` throws, or STORE_FULL, STORE_FAILED; then nothing changed. */
   transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T>;
-  /** Increases with every commit. While it does not change, data read outside a change is still valid. */
+  /**
+   * Increases with every change that this process has made or heard of. While it does not change, standings that were
+   * read outside a change are as valid as the last `upToDate`.
+   */
   readonly changes: number;
+  /**
+   * Resolves when listeners here have heard of every change that was committed before this call, by whatever daemon.
+   * Undefined if only this process makes changes: then they have heard already.
+   * @throws errors of the database. Then nothing that is remembered may be believed.
+   */
+  upToDate(): Promise<void> | undefined;
+  /** Whether other daemons change it too. */
+  readonly isShared: boolean;
   /** A snapshot of the present state. Close it before the registry. */
   snapshot(): Promise<RegistryReader>;
   /**
    * For work that must follow a change at once: closing connections, dropping caches. Runs before every subscriber.
    * @returns a function that removes the listener.
    */
-  enforce(listener: (event: RegistryEvent) => void): () => void;
+  enforce(listener: RegistryListener): () => void;
   /**
    * For all other listeners.
    * @returns a function that removes the listener. An error in one does not affect the others.
    */
-  subscribe(listener: (event: RegistryEvent) => void): () => void;
+  subscribe(listener: RegistryListener): () => void;
   close(): Promise<void>;
 }

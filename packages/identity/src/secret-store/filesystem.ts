@@ -18,7 +18,7 @@ import { FileLock } from '../files/file-lock.ts';
 import { Generation, wrongMasterKey } from './generation.ts';
 import type { MasterKey, NextMasterKey } from './master-key.ts';
 import { checkPrefix, checkSecretName } from './name.ts';
-import { checkSecret, type SecretName, type SecretStore } from './port.ts';
+import { checkSecret, type SecretName, type SharedSecretStore } from './port.ts';
 import {
   checkPrivate,
   makePrivateFolder,
@@ -36,7 +36,7 @@ export interface FilesystemSecretStoreOptions {
 }
 
 /** Several processes may open one store. The operations of one instance run one after the other, in call order. */
-export class FilesystemSecretStore implements SecretStore {
+export class FilesystemSecretStore implements SharedSecretStore {
   readonly #path: string;
   readonly #lock: FileLock;
   #generation: Generation;
@@ -84,6 +84,13 @@ export class FilesystemSecretStore implements SecretStore {
     checkSecret(secret);
     const copy = Uint8Array.from(secret);
     return this.#run(() => this.#generation.write(name, copy));
+  }
+
+  async writeNew(name: SecretName, secret: Uint8Array): Promise<Uint8Array> {
+    checkSecretName(name);
+    checkSecret(secret);
+    const copy = Uint8Array.from(secret);
+    return this.#run(() => this.#generation.writeNew(name, copy));
   }
 
   async delete(name: SecretName): Promise<void> {

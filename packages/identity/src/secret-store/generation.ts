@@ -1,25 +1,38 @@
 // The records of one master key: a folder named by the key's id, one file per secret. A file's name is
 // HMAC-SHA-256 of the secret's name under a separate key, in hex, so the folder does not reveal the names.
 
-import { createHmac } from 'node:crypto';
 import { lstat, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IdentityError } from '../errors.ts';
 import type { MasterKey } from './master-key.ts';
 import { type SecretName, secretNotFound } from './port.ts';
-import { checkPrivate, readPrivateFile, replaceFile, syncFolder, unlessMissing } from './private-file.ts';
-import { MAX_RECORD_BYTES, openRecord, openRecordName, RECORD_HEAD_BYTES, sealRecord } from './seal.ts';
+import {
+  checkPrivate,
+  createFile,
+  readPrivateFile,
+  replaceFile,
+  syncFolder,
+  unlessMissing,
+} from './private-file.ts';
+import {
+  MAX_RECORD_BYTES,
+  openRecord,
+  openRecordName,
+  RECORD_HEAD_BYTES,
+  recordLabel,
+  sealRecord,
+} from './seal.ts';
 
 export class Generation {
   readonly masterKey: MasterKey;
   readonly folder: string;
-  readonly #fileNameKey: Uint8Array;
+  readonly #fileNameOf: (name: SecretName) => string;
 
   /** @param suffix of the folder's name during a rekey. */
   constructor(storePath: string, masterKey: MasterKey, suffix = '') {
     this.masterKey = masterKey;
     this.folder = join(storePath, masterKey.id + suffix);
-    this.#fileNameKey = masterKey.derive('palyra-secret-v1 file name', 32);
+    this.#fileNameOf = recordLabel(masterKey);
   }
 
   /** @throws STORE_PERMISSIONS if another user may access the folder or a record. */
@@ -40,6 +53,15 @@ export class Generation {
 
   async write(name: SecretName, secret: Uint8Array): Promise<void> {
     await replaceFile(this.#path(name), sealRecord(this.masterKey, name, secret));
+  }
+
+  /** Another process may have stored one meanwhile. @returns the stored secret. */
+  async writeNew(name: SecretName, secret: Uint8Array): Promise<Uint8Array> {
+    const path = this.#path(name);
+    // Without a write, because the disk may be full.
+    if ((await lstat(path).catch(unlessMissing)) === undefined)
+      await createFile(path, sealRecord(this.masterKey, name, secret));
+    return this.read(name);
   }
 
   async delete(name: SecretName): Promise<void> {
@@ -71,7 +93,7 @@ export class Generation {
   }
 
   #path(name: SecretName): string {
-    return join(this.folder, createHmac('sha256', this.#fileNameKey).update(name).digest('hex'));
+    return join(this.folder, this.#fileNameOf(name));
   }
 
   /** A missing folder must not look like an empty store, because its owner would create new keys. */

@@ -10,7 +10,16 @@ export {
 export { type CredentialOptions, masterKeyFromText, readCredential } from './credential.ts';
 export { FilesystemSecretReader, hasSecretStore } from './filesystem-reader.ts';
 export { type KeyFileOptions, nextMasterKeyForFile } from './key-file.ts';
-export type { NextMasterKey } from './master-key.ts';
+export type { MasterKey, NextMasterKey } from './master-key.ts';
+export { checkPrefix, checkSecretName } from './name.ts';
 export { nextMasterKeyForPassphrase, type PassphraseOptions, type ScryptCost } from './passphrase.ts';
 export { checkStrength } from './passphrase-strength.ts';
-export { MAX_SECRET_BYTES, type SecretName, type SecretReader } from './port.ts';
+export {
+  checkSecret,
+  MAX_SECRET_BYTES,
+  type SecretName,
+  type SecretReader,
+  type SharedSecretStore,
+  secretNotFound,
+} from './port.ts';
+export { openRecord, openRecordName, recordLabel, sealRecord } from './seal.ts';

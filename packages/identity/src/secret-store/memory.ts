@@ -1,9 +1,9 @@
 // A secret store in memory, which the process loses when it ends. For tests, and for devices that pair again each time.
 
 import { checkPrefix, checkSecretName } from './name.ts';
-import { checkSecret, type SecretName, type SecretStore, secretNotFound } from './port.ts';
+import { checkSecret, type SecretName, type SharedSecretStore, secretNotFound } from './port.ts';
 
-export class MemorySecretStore implements SecretStore {
+export class MemorySecretStore implements SharedSecretStore {
   readonly #secrets = new Map<SecretName, Uint8Array>();
 
   async read(name: SecretName): Promise<Uint8Array> {
@@ -17,6 +17,13 @@ export class MemorySecretStore implements SecretStore {
     checkSecretName(name);
     checkSecret(secret);
     this.#secrets.set(name, Uint8Array.from(secret));
+  }
+
+  async writeNew(name: SecretName, secret: Uint8Array): Promise<Uint8Array> {
+    checkSecretName(name);
+    checkSecret(secret);
+    if (!this.#secrets.has(name)) await this.write(name, secret);
+    return this.read(name);
   }
 
   async delete(name: SecretName): Promise<void> {

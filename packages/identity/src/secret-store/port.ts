@@ -23,6 +23,15 @@ export interface SecretStore extends SecretReader {
   delete(name: SecretName): Promise<void>;
 }
 
+/** A store that several daemons may share. */
+export interface SharedSecretStore extends SecretStore {
+  /**
+   * Stores the secret unless there is one of this name. Of several callers, one stores.
+   * @returns the secret that is stored now.
+   */
+  writeNew(name: SecretName, secret: Uint8Array): Promise<Uint8Array>;
+}
+
 /** @throws TypeError for a value that no store accepts. */
 export function checkSecret(secret: Uint8Array): void {
   if (!(secret instanceof Uint8Array) || secret.length > MAX_SECRET_BYTES)

@@ -9,7 +9,7 @@
 // Both parts are sealed with ChaCha20-Poly1305 (RFC 8439) under keys that HKDF derives from master key and salt. Each
 // key seals once, so its nonce is zero. The sealed secret authenticates format version, record name and sealed name.
 
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { IdentityError } from '../errors.ts';
 import { lvCat } from '../lv.ts';
 import type { MasterKey } from './master-key.ts';
@@ -68,6 +68,12 @@ export function openRecordName(masterKey: MasterKey, head: Uint8Array, where: st
     decrypt(nameKey(masterKey, salt), nameContext(), sealedName),
   );
   return new TextDecoder().decode(padded).split('\0', 1)[0]!;
+}
+
+/** The name under which a record is stored: HMAC-SHA-256 of the secret's name, in hex. It does not reveal the name. */
+export function recordLabel(masterKey: MasterKey): (name: SecretName) => string {
+  const key = masterKey.derive('palyra-secret-v1 file name', 32);
+  return (name) => createHmac('sha256', key).update(name).digest('hex');
 }
 
 function unseal(

@@ -1,7 +1,7 @@
 // The first version, with every table.
 
 import { AUDIT_GENESIS_HASH } from '@palyra/identity/registry';
-import { type ColumnDataType, type Kysely, sql } from 'kysely';
+import { type ColumnDataType, type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
 /** The types whose names differ between databases. */
@@ -9,6 +9,8 @@ export interface ColumnTypes {
   readonly bytes: ColumnDataType;
   /** A whole number that is also the primary key. */
   readonly sequence: ColumnDataType;
+  /** Text that is compared and sorted by its bytes. */
+  readonly text: ColumnDataType | RawBuilder<unknown>;
 }
 
 export function registryTables(types: ColumnTypes): Migration {
@@ -16,20 +18,20 @@ export function registryTables(types: ColumnTypes): Migration {
     async up(db: Kysely<Record<string, Record<string, unknown>>>) {
       await db.schema
         .createTable('devices')
-        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('id', types.text, (column) => column.primaryKey())
         .addColumn('identity_key', types.bytes, (column) => column.notNull())
-        .addColumn('name', 'text', (column) => column.notNull())
-        .addColumn('name_folded', 'text', (column) => column.notNull())
-        .addColumn('kind', 'text', (column) => column.notNull())
-        .addColumn('platform', 'text', (column) => column.notNull())
-        .addColumn('role', 'text', (column) => column.notNull())
-        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('name', types.text, (column) => column.notNull())
+        .addColumn('name_folded', types.text, (column) => column.notNull())
+        .addColumn('kind', types.text, (column) => column.notNull())
+        .addColumn('platform', types.text, (column) => column.notNull())
+        .addColumn('role', types.text, (column) => column.notNull())
+        .addColumn('state', types.text, (column) => column.notNull())
         .addColumn('created_at', 'bigint', (column) => column.notNull())
         .addColumn('last_seen_at', 'bigint')
-        .addColumn('capabilities', 'text', (column) => column.notNull())
-        .addColumn('host_names', 'text', (column) => column.notNull())
-        .addColumn('labels', 'text', (column) => column.notNull())
-        .addColumn('revocation_reason', 'text')
+        .addColumn('capabilities', types.text, (column) => column.notNull())
+        .addColumn('host_names', types.text, (column) => column.notNull())
+        .addColumn('labels', types.text, (column) => column.notNull())
+        .addColumn('revocation_reason', types.text)
         .addColumn('clone_seen_at', 'bigint')
         .addColumn('clone_reported_at', 'bigint')
         .addColumn('certificate_revoked_at', 'bigint')
@@ -52,11 +54,11 @@ export function registryTables(types: ColumnTypes): Migration {
 
       await db.schema
         .createTable('authorities')
-        .addColumn('id', 'text', (column) => column.primaryKey())
-        .addColumn('tier', 'text', (column) => column.notNull())
-        .addColumn('state', 'text', (column) => column.notNull())
-        .addColumn('serial', 'text', (column) => column.notNull().unique())
-        .addColumn('fingerprint', 'text', (column) => column.notNull().unique())
+        .addColumn('id', types.text, (column) => column.primaryKey())
+        .addColumn('tier', types.text, (column) => column.notNull())
+        .addColumn('state', types.text, (column) => column.notNull())
+        .addColumn('serial', types.text, (column) => column.notNull().unique())
+        .addColumn('fingerprint', types.text, (column) => column.notNull().unique())
         .addColumn('not_before', 'bigint', (column) => column.notNull())
         .addColumn('not_after', 'bigint', (column) => column.notNull())
         .addColumn('der', types.bytes, (column) => column.notNull())
@@ -64,15 +66,15 @@ export function registryTables(types: ColumnTypes): Migration {
 
       await db.schema
         .createTable('certificates')
-        .addColumn('serial', 'text', (column) => column.primaryKey())
-        .addColumn('fingerprint', 'text', (column) => column.notNull().unique())
+        .addColumn('serial', types.text, (column) => column.primaryKey())
+        .addColumn('fingerprint', types.text, (column) => column.notNull().unique())
         .addColumn('key_sha256', types.bytes, (column) => column.notNull().unique())
-        .addColumn('subject_kind', 'text', (column) => column.notNull())
-        .addColumn('subject_id', 'text', (column) => column.notNull())
-        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('subject_kind', types.text, (column) => column.notNull())
+        .addColumn('subject_id', types.text, (column) => column.notNull())
+        .addColumn('state', types.text, (column) => column.notNull())
         .addColumn('not_before', 'bigint', (column) => column.notNull())
         .addColumn('not_after', 'bigint', (column) => column.notNull())
-        .addColumn('issuer_id', 'text', (column) => column.notNull().references('authorities.id'))
+        .addColumn('issuer_id', types.text, (column) => column.notNull().references('authorities.id'))
         .addColumn('created_at', 'bigint', (column) => column.notNull())
         .addColumn('renew_at', 'bigint')
         .addColumn('der', types.bytes, (column) => column.notNull())
@@ -115,28 +117,28 @@ export function registryTables(types: ColumnTypes): Migration {
 
       await db.schema
         .createTable('pairings')
-        .addColumn('id', 'text', (column) => column.primaryKey())
-        .addColumn('revision', 'integer', (column) => column.notNull())
-        .addColumn('state', 'text', (column) => column.notNull())
-        .addColumn('code_kind', 'text', (column) => column.notNull())
-        .addColumn('slot', 'text', (column) => column.notNull())
+        .addColumn('id', types.text, (column) => column.primaryKey())
+        .addColumn('revision', 'bigint', (column) => column.notNull())
+        .addColumn('state', types.text, (column) => column.notNull())
+        .addColumn('code_kind', types.text, (column) => column.notNull())
+        .addColumn('slot', types.text, (column) => column.notNull())
         .addColumn('created_at', 'bigint', (column) => column.notNull())
-        .addColumn('auto_approved_by', 'text')
+        .addColumn('auto_approved_by', types.text)
         .addColumn('guesses_left', 'integer', (column) => column.notNull())
         .addColumn('guesses_taken', 'integer', (column) => column.notNull())
         .addColumn('expires_at', 'bigint')
         .addColumn('sealed_secret', types.bytes)
-        .addColumn('serial', 'text')
-        .addColumn('reason', 'text')
-        .addColumn('device_id', 'text')
+        .addColumn('serial', types.text)
+        .addColumn('reason', types.text)
+        .addColumn('device_id', types.text)
         .addColumn('identity_key', types.bytes)
         .addColumn('tls_key', types.bytes)
-        .addColumn('name', 'text')
-        .addColumn('kind', 'text')
-        .addColumn('platform', 'text')
-        .addColumn('words', 'text')
-        .addColumn('source', 'text')
-        .addColumn('continuity', 'text')
+        .addColumn('name', types.text)
+        .addColumn('kind', types.text)
+        .addColumn('platform', types.text)
+        .addColumn('words', types.text)
+        .addColumn('source', types.text)
+        .addColumn('continuity', types.text)
         .addColumn('failed_guesses', 'integer')
         .addColumn('sealed_await_key', types.bytes)
         .execute();
@@ -161,9 +163,9 @@ export function registryTables(types: ColumnTypes): Migration {
       await db.schema
         .createTable('revocations')
         .addColumn('at', 'bigint', (column) => column.notNull())
-        .addColumn('device_id', 'text', (column) => column.notNull().references('devices.id'))
-        .addColumn('serial', 'text')
-        .addColumn('reason', 'text', (column) => column.notNull())
+        .addColumn('device_id', types.text, (column) => column.notNull().references('devices.id'))
+        .addColumn('serial', types.text)
+        .addColumn('reason', types.text, (column) => column.notNull())
         .execute();
       await db.schema.createIndex('revocations_serial').on('revocations').columns(['serial', 'at']).execute();
       await db.schema
@@ -177,18 +179,18 @@ export function registryTables(types: ColumnTypes): Migration {
         .createTable('audit')
         .addColumn('seq', types.sequence, (column) => column.primaryKey())
         .addColumn('at', 'bigint', (column) => column.notNull())
-        .addColumn('action', 'text', (column) => column.notNull())
-        .addColumn('subject', 'text', (column) => column.notNull())
-        .addColumn('detail_json', 'text', (column) => column.notNull())
-        .addColumn('previous_hash', 'text', (column) => column.notNull())
-        .addColumn('hash', 'text', (column) => column.notNull())
+        .addColumn('action', types.text, (column) => column.notNull())
+        .addColumn('subject', types.text, (column) => column.notNull())
+        .addColumn('detail_json', types.text, (column) => column.notNull())
+        .addColumn('previous_hash', types.text, (column) => column.notNull())
+        .addColumn('hash', types.text, (column) => column.notNull())
         .execute();
       await db.schema.createIndex('audit_subject').on('audit').columns(['subject', 'seq']).execute();
 
       await db.schema
         .createTable('settings')
-        .addColumn('name', 'text', (column) => column.primaryKey())
-        .addColumn('value', 'text', (column) => column.notNull())
+        .addColumn('name', types.text, (column) => column.primaryKey())
+        .addColumn('value', types.text, (column) => column.notNull())
         .execute();
 
       await db.schema
@@ -196,7 +198,7 @@ export function registryTables(types: ColumnTypes): Migration {
         .addColumn('id', 'integer', (column) => column.primaryKey().check(sql`id = 1`))
         .addColumn('devices', 'bigint', (column) => column.notNull())
         .addColumn('audit_seq', 'bigint', (column) => column.notNull())
-        .addColumn('audit_hash', 'text', (column) => column.notNull())
+        .addColumn('audit_hash', types.text, (column) => column.notNull())
         .execute();
       await db
         .insertInto('ledger')

@@ -19,7 +19,7 @@ import { storeError } from './store-error.ts';
 
 const migrations = {
   // In SQLite, `integer primary key` is the row's own number and needs no index.
-  '0001-registry': registryTables({ bytes: 'blob', sequence: 'integer' }),
+  '0001-registry': registryTables({ bytes: 'blob', sequence: 'integer', text: 'text' }),
   '0002-sqlite-plans': sqlitePlans,
 };
 

@@ -41,6 +41,7 @@ interface Made {
 }
 
 export class SqliteRegistry extends SqlReads implements Registry {
+  readonly isShared = false;
   readonly #connection: SqliteConnection;
   readonly #door: Door;
   readonly #snapshot: () => Promise<RegistryReader>;
@@ -124,6 +125,11 @@ export class SqliteRegistry extends SqlReads implements Registry {
 
   get changes(): number {
     return this.#changes;
+  }
+
+  /** Only this process changes the registry. */
+  upToDate(): undefined {
+    return undefined;
   }
 
   /** A failed commit may still leave an open transaction. */

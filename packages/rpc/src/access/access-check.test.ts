@@ -20,6 +20,7 @@ function devicePeer(t: TestContext): { peer: DevicePeer; end: AbortController } 
     caller: 'device',
     transport: 'http2',
     epoch: () => 0,
+    upToDate: () => undefined,
     ended: end.signal,
     check: t.mock.fn(async () => ({ deviceId: 'id', serial: 'serial' })),
   } as unknown as DevicePeer;

@@ -91,7 +91,8 @@ export function accessCheck(
       // A synchronous answer needs no second check, because nothing can happen in between.
       if (!isPromiseLike(running)) return running;
       const result = await guard.orEnded(running);
-      if (guard.isStale) await guard.check();
+      const checked = guard.checkAgain();
+      if (checked) await checked;
       return result;
     } catch (error) {
       throw told(error, method, values);
@@ -111,7 +112,7 @@ export function accessCheck(
       if (guard) setDevice(values, await guard.check());
       const readable = { ...request, message: fromPeer(request.message) };
       const response = guard ? await guard.orEnded(next(guard.narrow(readable))) : await next(readable);
-      if (guard?.isStale) await guard.check();
+      await guard?.checkAgain();
       if (!response.stream) return response;
       const sent = untilBrokenOff(response.message, request.signal);
       const all = isOwn(method) ? encodable(request.method.output, sent) : sent;
@@ -171,9 +172,11 @@ class Guard {
     return { ...request, signal, message: this.each(request.message) };
   }
 
-  /** Whether any device was revoked since the last check. */
-  get isStale(): boolean {
-    return this.#peer.epoch() !== this.#epoch;
+  /** Checks the device again if any device was revoked since the last check. @returns undefined if none was. */
+  checkAgain(): Promise<unknown> | undefined {
+    const checkIfStale = () => (this.#peer.epoch() === this.#epoch ? undefined : this.check());
+    const upToDate = this.#peer.upToDate();
+    return upToDate ? upToDate.then(checkIfStale) : checkIfStale();
   }
 
   /** Passes the messages on and checks the device for each. A wait for the next message ends when the device is shut out. */
@@ -182,7 +185,8 @@ class Guard {
     try {
       for (;;) {
         const next = await this.orEnded(iterator.next());
-        if (this.isStale) await this.check();
+        const checked = this.checkAgain();
+        if (checked) await checked;
         if (next.done) return;
         yield next.value;
       }

@@ -20,8 +20,10 @@ export type Peer =
       readonly admitted: () => Promise<void> | undefined;
       /** Asks the registry now. Throws a code when the device is shut out. */
       readonly check: () => Promise<AuthenticatedDevice>;
-      /** Grows with every revocation of any device. While it is unchanged, the last check is valid. */
+      /** Grows with every revocation of any device. While it is unchanged, the last check was valid at `upToDate`. */
       readonly epoch: () => number;
+      /** Resolves when `epoch` counts every revocation from before this call. Undefined if it does already. */
+      readonly upToDate: () => Promise<void> | undefined;
       /** Aborted when this connection is shut out. The reason is an IdentityError. */
       readonly ended: AbortSignal;
       /** Aborted when the device loses the operator role. A device that gets the role again gets a new signal. */

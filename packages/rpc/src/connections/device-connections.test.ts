@@ -26,6 +26,7 @@ async function connect(count: number, failing: { at: number | undefined }) {
       admit: async () => device,
       authenticate: async () => device,
       revocationEpoch: 0,
+      upToDate: () => undefined,
       chainJudge: new ChainJudge([]),
     },
     (error) => errors.push(error),

@@ -15,6 +15,8 @@ export interface DeviceAuthenticator {
   authenticate(fingerprint: string): Promise<AuthenticatedDevice>;
   /** Grows with every revocation. */
   readonly revocationEpoch: number;
+  /** Resolves when `revocationEpoch` counts every revocation from before this call. Undefined if it does already. */
+  upToDate(): Promise<void> | undefined;
   /** The judge of the roots and issuing CAs that are valid at this moment. */
   readonly chainJudge: ChainJudge;
 }
@@ -88,8 +90,11 @@ export class DeviceConnections {
     const epoch = authenticator.revocationEpoch;
     const admission = authenticator.admit(fingerprint, options.source).then((device) => {
       this.#countDevice(entry, device);
-      // A revocation while the verdict was pending was not applied here yet.
-      return authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
+      // A revocation while the verdict was pending was not applied here yet. Later ones find the entry.
+      const present = () =>
+        authenticator.revocationEpoch === epoch ? device : authenticator.authenticate(fingerprint);
+      const upToDate = authenticator.upToDate();
+      return upToDate ? upToDate.then(present) : present();
     });
     let isAdmitted = false;
     // Callers that await the verdict see the rejection. Without one, the rejection is ignored.
@@ -100,7 +105,8 @@ export class DeviceConnections {
       () => {},
     );
     const refuse = (error: unknown): never => {
-      if (error instanceof IdentityError) options.refused?.(error);
+      // A failing store says nothing about the device, which tries again on this connection.
+      if (error instanceof IdentityError && error.family !== 'store') options.refused?.(error);
       throw error;
     };
     const peer: DevicePeer = {
@@ -109,6 +115,7 @@ export class DeviceConnections {
       source: options.source,
       origin: options.origin,
       epoch: () => authenticator.revocationEpoch,
+      upToDate: () => authenticator.upToDate(),
       ended: entry.end.signal,
       roleEnded: () => entry.roleEnd.signal,
       admitted: () => {
@@ -150,6 +157,7 @@ export class DeviceConnections {
     for (const entry of this.#entries) {
       const { device } = entry;
       if (!device) continue;
+      if (event.type === 'changes_missed') this.#shutFor(entry, changesMissed());
       if (event.type === 'device_revoked' && device.deviceId === event.deviceId)
         this.#shut(entry, 'DEVICE_REVOKED', revokedMessage(event.reason));
       if (event.type === 'device_quarantined' && device.deviceId === event.deviceId)
@@ -178,8 +186,11 @@ export class DeviceConnections {
   }
 
   #shut(entry: Entry, code: keyof typeof standingMessages, message = standingMessages[code]): void {
+    this.#shutFor(entry, new IdentityError(code, message));
+  }
+
+  #shutFor(entry: Entry, reason: IdentityError): void {
     if (entry.end.signal.aborted) return;
-    const reason = new IdentityError(code, message);
     // Aborts the running calls first and at once, because the connection waits for them only briefly.
     entry.end.abort(reason);
     this.#end(entry, reason);
@@ -195,4 +206,11 @@ export class DeviceConnections {
       this.#onError(error, 'closing a connection');
     }
   }
+}
+
+function changesMissed(): IdentityError {
+  return new IdentityError(
+    'UNREACHABLE',
+    'The daemon was away, and checks every device again. Connect again.',
+  );
 }

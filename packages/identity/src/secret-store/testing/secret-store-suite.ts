@@ -1,10 +1,13 @@
 // Tests for every SecretStore. Run by memory.test.ts and filesystem.test.ts.
 
-import { deepEqual, equal, notEqual, rejects } from 'node:assert/strict';
+import { deepEqual, equal, notEqual, ok, rejects } from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
-import { MAX_SECRET_BYTES, type SecretStore } from '../port.ts';
+import { MAX_SECRET_BYTES, type SharedSecretStore } from '../port.ts';
 
-export function secretStoreSuite(title: string, makeStore: (t: TestContext) => Promise<SecretStore>): void {
+export function secretStoreSuite(
+  title: string,
+  makeStore: (t: TestContext) => Promise<SharedSecretStore>,
+): void {
   suite(title, () => {
     test('reads a written secret of any size up to the limit', async (t) => {
       const store = await makeStore(t);
@@ -112,6 +115,19 @@ export function secretStoreSuite(title: string, makeStore: (t: TestContext) => P
       await rejects(store.write('key', bytes(MAX_SECRET_BYTES + 1)), TypeError);
       await rejects(store.write('key', 'text' as unknown as Uint8Array), TypeError);
       deepEqual(await store.read('key'), bytes(5));
+    });
+
+    test('a new secret is stored once, and every caller gets the stored one', async (t) => {
+      const store = await makeStore(t);
+      const got = await Promise.all(Array.from({ length: 8 }, (_, n) => store.writeNew('key', bytes(n + 1))));
+      const stored = await store.read('key');
+      ok(stored.length > 0);
+      for (const each of got) deepEqual(each, stored);
+      deepEqual(await store.writeNew('key', bytes(40)), stored);
+      await store.delete('key');
+      deepEqual(await store.writeNew('key', bytes(40)), bytes(40));
+      await rejects(store.writeNew('key', 'text' as unknown as Uint8Array), TypeError);
+      await rejects(store.writeNew('A', bytes(1)), TypeError);
     });
 
     test('of simultaneous writes to one name the last one stays, without effect on other names', async (t) => {

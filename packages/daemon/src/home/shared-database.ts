@@ -1,0 +1,149 @@
+// The registry and the secrets of a fleet: one PostgreSQL database that several daemons share (docs/fleet.md).
+
+import { stat } from 'node:fs/promises';
+import { IdentityError, type MasterKey, type SharedSecretStore } from '@palyra/identity';
+import { readCredential } from '@palyra/identity/keys';
+import type { ListenerErrors, Registry, RegistryReader } from '@palyra/identity/registry';
+import { type Clock, systemClock } from '@palyra/identity/values';
+import type { FleetMember, PostgresRegistry } from '@palyra/registry-sql/postgres';
+import type { DaemonConfig } from '../config.ts';
+import { withSetting } from '../setting.ts';
+import { newFleetMemory, readFleetFile, writeFleetFile } from './fleet-file.ts';
+import { openMasterKey } from './master-key.ts';
+import type { DaemonPaths } from './paths.ts';
+import { mustSuitFleet, type SharedDatabaseConfig } from './registry-place.ts';
+
+/** This daemon's place among the daemons that share the database. */
+export interface FleetPlace {
+  /** This daemon. */
+  readonly id: string;
+  /** Writes this daemon's row, and notes in the home what it has seen. */
+  announce(self: Omit<FleetMember, 'id' | 'seenAt'>): Promise<void>;
+  members(): Promise<FleetMember[]>;
+  /** What all daemons count together. */
+  readonly rates: Pick<PostgresRegistry, 'rate' | 'countRate'>;
+}
+
+export interface OpenDatabase {
+  readonly secrets: SharedSecretStore & { close(): Promise<void> };
+  readonly registry: Registry;
+  readonly fleet: FleetPlace;
+}
+
+const maxUrlBytes = 4096;
+
+export async function readUrl({ registry }: SharedDatabaseConfig): Promise<string> {
+  return withSetting('registry.urlFile', async () => {
+    const bytes = await readCredential(registry.urlFile, maxUrlBytes);
+    return Buffer.from(bytes).toString().trim();
+  });
+}
+
+/**
+ * For the daemon that holds the home. The first daemon sets the database up.
+ * @throws REGISTRY_WENT_BACK if this home has seen more than the database has; MASTER_KEY_WRONG; STORE_UNREACHABLE and
+ *   other errors of the database.
+ */
+export async function openSharedDatabase(
+  paths: DaemonPaths,
+  config: SharedDatabaseConfig,
+  onError: ListenerErrors,
+  clock: Clock = systemClock,
+): Promise<OpenDatabase> {
+  mustSuitFleet(config);
+  await mustNotHaveFiles(paths);
+  // Only a daemon with such a registry needs the library.
+  const { openPostgresRegistry, SqlSecretStore } = await import('@palyra/registry-sql/postgres');
+  const known = await readFleetFile(paths);
+  let memory = known ?? newFleetMemory(clock);
+  const url = await readUrl(config);
+  const masterKey = await openSharedKey(paths, config);
+  const { listen: listens } = config.registry;
+  const registry = await openPostgresRegistry({
+    url,
+    daemon: memory.daemon,
+    listens,
+    onError,
+    ...(known && { seen: known.seen }),
+  });
+  const remember = async () => {
+    const { seen } = registry;
+    if (seen.hash === memory.seen.hash) return;
+    memory = { ...memory, seen };
+    await writeFleetFile(paths, memory);
+  };
+  try {
+    const secrets = await SqlSecretStore.open({ url, masterKey });
+    if (!known) await writeFleetFile(paths, memory);
+    return {
+      registry,
+      secrets: {
+        read: (name) => secrets.read(name),
+        list: (prefix) => secrets.list(prefix),
+        write: (name, secret) => secrets.write(name, secret),
+        writeNew: (name, secret) => secrets.writeNew(name, secret),
+        delete: (name) => secrets.delete(name),
+        async close() {
+          await secrets.close();
+          await remember();
+        },
+      },
+      fleet: {
+        id: memory.daemon,
+        async announce(self) {
+          await registry.announce({ ...self, id: memory.daemon });
+          await remember();
+        },
+        members: () => registry.members(),
+        rates: registry,
+      },
+    };
+  } catch (error) {
+    await registry.close();
+    throw error;
+  }
+}
+
+/** For readers. @throws MASTER_KEY_WRONG, STORE_FAILED if no daemon was started with the database, and its other errors. */
+export async function readSharedSecrets(
+  paths: DaemonPaths,
+  config: SharedDatabaseConfig,
+): Promise<SharedSecretStore & { close(): Promise<void> }> {
+  const { SqlSecretStore } = await import('@palyra/registry-sql/postgres');
+  const masterKey = await openSharedKey(paths, config);
+  return SqlSecretStore.open({ url: await readUrl(config), masterKey, mustExist: true });
+}
+
+/** @throws as `lookAtPostgresRegistry` */
+export async function lookAtSharedRegistry<T>(
+  config: SharedDatabaseConfig,
+  look: (registry: RegistryReader) => Promise<T>,
+): Promise<T> {
+  const { lookAtPostgresRegistry } = await import('@palyra/registry-sql/postgres');
+  return lookAtPostgresRegistry(await readUrl(config), look);
+}
+
+/** All daemons have the same key, so none of them makes it. @throws MASTER_KEY_WRONG */
+export async function openSharedKey(paths: DaemonPaths, config: DaemonConfig): Promise<MasterKey> {
+  try {
+    return await openMasterKey(config, paths, { mustExist: true });
+  } catch (error) {
+    if (!(error instanceof IdentityError) || error.fields.about !== 'key_file') throw error;
+    throw new IdentityError(
+      'MASTER_KEY_WRONG',
+      `${error.message} All daemons that share a database have the same key: copy it from a daemon that runs. For the first one, make it: head -c 32 /dev/urandom > FILE`,
+      { cause: error },
+    );
+  }
+}
+
+/** A registry in a file must not be forgotten, because every revocation is in it. */
+async function mustNotHaveFiles({ registry, secrets }: DaemonPaths): Promise<void> {
+  for (const path of [registry, secrets])
+    if (await stat(path).catch(() => undefined))
+      throw new IdentityError(
+        'MESSAGE_INVALID',
+        `${path} is there, but the configuration says that the registry is in PostgreSQL. Move it: palyra registry move --to postgres. Or take "registry" out of the configuration.`,
+        { about: 'configuration' },
+      );
+}

@@ -1,0 +1,253 @@
+// Transactions of one daemon: begin and lock, changes in savepoints, events, commit.
+
+import { IdentityError } from '@palyra/identity';
+import type { RegistryTransaction } from '@palyra/identity/registry';
+import type { CompiledQuery } from 'kysely';
+import type { Executor } from '../executor.ts';
+import type { Statements } from '../statements.ts';
+import type { PostgresConnection } from './connection.ts';
+import { encodeEvent, type FleetEvent } from './event-body.ts';
+import type { Link } from './link.ts';
+import { beginAndLock, type FleetStatements } from './statements.ts';
+import { sqlState } from './store-error.ts';
+import { type AuditHead, PostgresTransaction } from './transaction.ts';
+
+/** A change that waits for its turn. */
+export interface Change {
+  readonly work: (tx: RegistryTransaction) => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What a transaction has made durable. */
+export interface Committed {
+  readonly head: AuditHead;
+  /** The number of the first event. */
+  readonly firstEvent: number;
+  readonly events: readonly FleetEvent[];
+  /** Answer each change. */
+  readonly answers: readonly (() => void)[];
+}
+
+export interface CommitOptions {
+  readonly link: Link;
+  readonly statements: Statements;
+  readonly fleet: FleetStatements;
+  readonly daemon: string;
+  /** The last row of the audit that this daemon has seen. */
+  readonly seen: AuditHead;
+}
+
+/** How often an interrupted commit is looked up, and the pause between two tries, ms. */
+const lookUps = 20;
+const lookUpPauseMs = 250;
+
+/**
+ * Makes the changes in one transaction. One that fails is undone alone.
+ * @returns undefined if none of them has changed anything; they have been answered then.
+ * @throws what every change must be answered with: none of them was made.
+ */
+export async function commitTogether(
+  changes: readonly Change[],
+  options: CommitOptions,
+): Promise<Committed | undefined> {
+  const connection = await options.link.get();
+  let transaction: string;
+  let head: AuditHead;
+  let eventSeq: number;
+  try {
+    const [row] = await connection.execute(beginAndLock);
+    if (!row) throw emptyLedger(connection.name);
+    transaction = String(row.transaction);
+    head = { seq: Number(row.audit_seq), hash: String(row.audit_hash) };
+    eventSeq = Number(row.event_seq);
+    if (head.seq < options.seen.seq) throw wentBack(connection.name);
+  } catch (error) {
+    await rollBack(connection);
+    throw error;
+  }
+  const before = { head, eventSeq };
+  const events: FleetEvent[] = [];
+  const answers: (() => void)[] = [];
+  try {
+    // One alone needs no savepoint: when it fails, the transaction is undone.
+    const inParts = changes.length > 1;
+    let isAnyMade = false;
+    for (const change of changes) {
+      const made = await make(change, { connection, head, statements: options.statements, inParts });
+      answers.push(made.answer);
+      if (!made.isMade) continue;
+      isAnyMade = true;
+      head = made.head;
+      events.push(...made.told);
+    }
+    if (!isAnyMade) {
+      await rollBack(connection);
+      for (const answer of answers) answer();
+      return undefined;
+    }
+    await writeHead(connection, options, before, { head, events });
+  } catch (error) {
+    await rollBack(connection);
+    throw error;
+  }
+  await commit(connection, transaction, options.link, options.fleet);
+  return { head, firstEvent: before.eventSeq + 1, events, answers };
+}
+
+async function make(
+  { work, resolve, reject }: Change,
+  at: {
+    readonly connection: PostgresConnection;
+    readonly head: AuditHead;
+    readonly statements: Statements;
+    readonly inParts: boolean;
+  },
+): Promise<{ isMade: boolean; head: AuditHead; told: readonly FleetEvent[]; answer: () => void }> {
+  const { connection, head, statements, inParts } = at;
+  const inside = new InsideExecutor(connection);
+  if (inParts) await connection.execute('savepoint part');
+  try {
+    const tx = new PostgresTransaction(inside, statements, head);
+    const result = await work(tx);
+    await inside.end();
+    if (inParts) await connection.execute('release savepoint part');
+    return { isMade: true, head: tx.head, told: tx.told, answer: () => resolve(result) };
+  } catch (error) {
+    await inside.close();
+    // Without the connection, the earlier changes are lost too.
+    if (connection.isBroken) throw error;
+    if (inParts) await connection.execute('rollback to savepoint part; release savepoint part');
+    return { isMade: false, head, told: [], answer: () => reject(error) };
+  }
+}
+
+async function writeHead(
+  connection: PostgresConnection,
+  { fleet, daemon }: CommitOptions,
+  before: { readonly head: AuditHead; readonly eventSeq: number },
+  after: { readonly head: AuditHead; readonly events: readonly FleetEvent[] },
+): Promise<void> {
+  const { head, events } = after;
+  const ledger = {
+    event_seq: before.eventSeq + events.length,
+    audit_seq: head.seq,
+    audit_hash: head.hash,
+  };
+  if (events.length > 0) {
+    const seqs = events.map((_, index) => before.eventSeq + 1 + index);
+    const bodies = events.map(encodeEvent);
+    await connection.all(fleet.publish({ ...ledger, seqs, daemon, bodies }));
+  } else if (head.seq !== before.head.seq) await connection.run(fleet.moveHead(ledger));
+}
+
+/** @throws STORE_UNREACHABLE if it was not committed, and STORE_OUTCOME_UNKNOWN if nobody can tell. */
+async function commit(
+  connection: PostgresConnection,
+  transaction: string,
+  link: Link,
+  fleet: FleetStatements,
+): Promise<void> {
+  try {
+    await connection.execute('commit');
+  } catch (error) {
+    if (!connection.isBroken) throw error;
+    if (await wasCommitted(transaction, link, fleet, error)) return;
+    throw error;
+  }
+}
+
+/** Asks the server on another connection. The transaction may still be waiting for a standby. */
+async function wasCommitted(
+  transaction: string,
+  link: Link,
+  fleet: FleetStatements,
+  cause: unknown,
+): Promise<boolean> {
+  for (let tries = 0; tries < lookUps; tries += 1) {
+    try {
+      const [row] = await (await link.get()).all(fleet.transactionState({ id: transaction }));
+      if (row?.state === 'committed') return true;
+      if (row?.state === 'aborted') return false;
+      // After a crash, a server that has not recovered knows less than this transaction.
+    } catch (error) {
+      if (error instanceof IdentityError && sqlState(error.cause) === '22023') return false;
+    }
+    await new Promise((resolve) => setTimeout(resolve, lookUpPauseMs));
+  }
+  throw new IdentityError(
+    'STORE_OUTCOME_UNKNOWN',
+    'The database was lost during a commit, and does not say how it ended: the change may have been made. Look whether it is there before you repeat it.',
+    { cause },
+  );
+}
+
+/** A connection on which it fails is not used again, so nothing of it is ever committed. */
+async function rollBack(connection: PostgresConnection): Promise<void> {
+  try {
+    await connection.execute('rollback');
+  } catch {
+    connection.destroy();
+  }
+}
+
+export function wentBack(name: string): IdentityError {
+  return new IdentityError(
+    'REGISTRY_WENT_BACK',
+    `The database ${name} lacks changes that this daemon has seen: it was restored from an older copy, or a standby without them took over. Revocations may be missing. Bring the newest database back, or read docs/fleet.md.`,
+    { about: 'registry' },
+  );
+}
+
+function emptyLedger(name: string): IdentityError {
+  return new IdentityError(
+    'STORE_FAILED',
+    `The database ${name} has no row in its table ledger. Restore it.`,
+  );
+}
+
+/** Runs the statements of one change. */
+class InsideExecutor implements Executor {
+  readonly #connection: PostgresConnection;
+  #over = false;
+  #failure: unknown;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(connection: PostgresConnection) {
+    this.#connection = connection;
+  }
+
+  all<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
+    return this.#run(() => this.#connection.all(query));
+  }
+
+  run(query: CompiledQuery): Promise<number> {
+    return this.#run(() => this.#connection.run(query));
+  }
+
+  /** Waits for statements that `work` did not await. Throws a failure that it ignored: half a change is never committed. */
+  async end(): Promise<void> {
+    await this.#last;
+    if (this.#failure) throw this.#failure;
+    this.#over = true;
+  }
+
+  async close(): Promise<void> {
+    this.#over = true;
+    await this.#last;
+  }
+
+  async #run<T>(statement: () => Promise<T>): Promise<T> {
+    if (this.#over) throw new TypeError('this transaction is over; await everything inside `transact`');
+    // After a failure, PostgreSQL refuses everything until the part is undone.
+    if (this.#failure) throw this.#failure;
+    const done = statement();
+    this.#last = done.catch(() => {});
+    try {
+      return await done;
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
+    }
+  }
+}

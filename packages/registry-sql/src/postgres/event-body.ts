@@ -1,0 +1,45 @@
+// What a daemon tells the others of a change, as the text of a row of `events`, and back.
+
+import type { Pairing, RegistryEvent } from '@palyra/identity/registry';
+
+/** A change of standings that no listener hears of, such as a new name: remembered standings are read again. */
+export type FleetEvent = RegistryEvent | { readonly type: 'standing_changed' };
+
+export function encodeEvent(event: FleetEvent): string {
+  // The others read the pairing: as a row it would be there twice.
+  if (event.type === 'pairing_changed')
+    return JSON.stringify({ type: event.type, pairing: event.pairing.id });
+  return JSON.stringify(event, (key, value) => (key === 'at' ? new Date(value).getTime() : value));
+}
+
+/**
+ * @param pairing reads a pairing by id.
+ * @returns undefined for an event that listeners do not hear of, or that a newer version wrote.
+ */
+export async function decodeEvent(
+  body: string,
+  pairing: (id: string) => Promise<Pairing | undefined>,
+): Promise<RegistryEvent | undefined> {
+  const event = JSON.parse(body) as { type: string; pairing?: string; at?: number };
+  if (!Object.hasOwn(heard, event.type)) return undefined;
+  if (event.type === 'pairing_changed') {
+    const found = await pairing(event.pairing ?? '');
+    return found && { type: 'pairing_changed', pairing: found };
+  }
+  return (event.at === undefined ? event : { ...event, at: new Date(event.at) }) as RegistryEvent;
+}
+
+/** A record, so that the compiler reports a missing one. */
+const heard: Readonly<Record<RegistryEvent['type'], unknown>> = {
+  pairing_changed: 1,
+  device_revoked: 1,
+  device_quarantined: 1,
+  clone_suspected: 1,
+  recovery_asked: 1,
+  device_role_changed: 1,
+  authority_retired: 1,
+  authorities_changed: 1,
+  certificate_revoked: 1,
+  certificate_superseded: 1,
+  changes_missed: 1,
+};

@@ -1,0 +1,3 @@
+export { lookAtPostgresRegistry, openPostgresRegistry, type PostgresRegistryOptions } from './open.ts';
+export type { FleetMember, PostgresRegistry, Rate } from './registry.ts';
+export { SqlSecretStore, type SqlSecretStoreOptions } from './secret-store.ts';

@@ -1,0 +1,116 @@
+// Opens the registry in a PostgreSQL database.
+
+import { IdentityError } from '@palyra/identity';
+import type { ListenerErrors } from '@palyra/identity/registry';
+import { Kysely, PostgresDialect } from 'kysely';
+import { migrate, mustBeMigrated } from '../migrate.ts';
+import { registryTables } from '../migrations/0001-registry.ts';
+import { fleetTables } from '../migrations/0002-fleet.ts';
+import { type Statements, statementsFor } from '../statements.ts';
+import type { Tables } from '../tables.ts';
+import { parsePostgresUrl } from './address.ts';
+import { wentBack } from './commit.ts';
+import { PostgresConnection } from './connection.ts';
+import { mustHold, PostgresRegistry } from './registry.ts';
+import { PostgresReader } from './snapshot.ts';
+import { compiler, fleetStatements } from './statements.ts';
+import { storeError } from './store-error.ts';
+import { textInBytes } from './text.ts';
+import type { AuditHead } from './transaction.ts';
+
+const migrations = {
+  '0001-registry': registryTables({ bytes: 'bytea', sequence: 'bigint', text: textInBytes }),
+  '0002-fleet': fleetTables,
+};
+
+/** A migration may have to wait for the one of another daemon, ms. */
+const migrationMs = 5 * 60_000;
+
+export interface PostgresRegistryOptions {
+  readonly url: string;
+  /** This daemon, as the others see it. */
+  readonly daemon: string;
+  /** The last row of the audit that this daemon saw in an earlier run. */
+  readonly seen?: AuditHead;
+  /** Gets the errors of listeners. Default: they are thrown as uncaught exceptions. */
+  readonly onError?: ListenerErrors;
+  /** False: ask for the changes of other daemons only every 250 ms. Default: the database notifies this one. */
+  readonly listens?: boolean;
+}
+
+/**
+ * Opens the registry, and brings the database to this version. Daemons that start at the same time do that once.
+ * @throws MESSAGE_INVALID for the URL; STORE_UNREACHABLE; STORE_PERMISSIONS; REGISTRY_VERSION if a newer program wrote it;
+ *   REGISTRY_WENT_BACK; STORE_FULL, STORE_FAILED.
+ */
+export async function openPostgresRegistry(options: PostgresRegistryOptions): Promise<PostgresRegistry> {
+  const address = await parsePostgresUrl(options.url);
+  const connection = await PostgresConnection.open(address, {
+    statementMs: migrationMs,
+    lockMs: migrationMs,
+  });
+  try {
+    const fleet = fleetStatements();
+    // Before anything is made: a database that lost everything is not a new one.
+    if (options.seen && !(await hasLedger(connection))) throw wentBack(address.name);
+    await migrate(kyselyOn(connection), migrations);
+    if (options.seen) await mustHold(connection, fleet, options.seen);
+    const [row] = await connection.all(fleet.head({}));
+    if (!row)
+      throw new IdentityError(
+        'STORE_FAILED',
+        `The database ${address.name} has no row in its table ledger. Restore it.`,
+      );
+    const head = { seq: row.audit_seq, hash: row.audit_hash, eventSeq: row.event_seq };
+    const { daemon, onError, listens = true } = options;
+    return new PostgresRegistry({ address, statements: statements(), daemon, head, onError, listens });
+  } catch (error) {
+    throw storeError(error, address.name);
+  } finally {
+    await connection.close();
+  }
+}
+
+/**
+ * Reads a snapshot of a registry without writing.
+ * @throws as `openPostgresRegistry`, and REGISTRY_VERSION if the daemon of this version has not been started yet.
+ */
+export async function lookAtPostgresRegistry<T>(
+  url: string,
+  look: (registry: PostgresReader) => Promise<T>,
+): Promise<T> {
+  const address = await parsePostgresUrl(url);
+  const connection = await PostgresConnection.open(address);
+  try {
+    await mustBeMigrated(kyselyOn(connection), migrations);
+  } catch (error) {
+    throw storeError(error, address.name);
+  } finally {
+    await connection.close();
+  }
+  const reader = await PostgresReader.open(address, statements());
+  try {
+    return await look(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+function statements(): Statements {
+  return statementsFor(compiler as unknown as Kysely<Tables>);
+}
+
+async function hasLedger(connection: PostgresConnection): Promise<boolean> {
+  const [row] = await connection.execute("select to_regclass('public.ledger') is not null as found");
+  return row?.found === true;
+}
+
+/** Kysely's own dialect on one connection, for the migrations. */
+function kyselyOn(connection: PostgresConnection): Kysely<unknown> {
+  const client = {
+    query: (text: string, values: readonly unknown[]) => connection.query(text, values),
+    release: () => {},
+  };
+  const pool = { connect: async () => client, end: async () => {} };
+  return new Kysely<unknown>({ dialect: new PostgresDialect({ pool: pool as never }) });
+}

@@ -1,0 +1,260 @@
+// The registry in a PostgreSQL database that several daemons share (docs/fleet.md).
+
+import {
+  type ListenerErrors,
+  type Registry,
+  type RegistryEvent,
+  type RegistryListener,
+  RegistryListeners,
+  type RegistryReader,
+  type RegistryTransaction,
+} from '@palyra/identity/registry';
+import { SqlReads } from '../reads.ts';
+import { milliseconds } from '../rows/column.ts';
+import type { Statements } from '../statements.ts';
+import type { PostgresAddress } from './address.ts';
+import { type Change, commitTogether, wentBack } from './commit.ts';
+import type { PostgresConnection } from './connection.ts';
+import type { FleetEvent } from './event-body.ts';
+import { EventLog } from './event-log.ts';
+import { closed, Link } from './link.ts';
+import { Notifications } from './notifications.ts';
+import { ReadIndex } from './read-index.ts';
+import { Readers } from './readers.ts';
+import { PostgresReader } from './snapshot.ts';
+import { type FleetStatements, fleetStatements } from './statements.ts';
+import type { AuditHead } from './transaction.ts';
+
+/** Most changes in one commit, because other daemons wait for it. */
+const changesTogether = 32;
+/** A daemon that stops inside a transaction keeps the others waiting for this long, ms. */
+const idleInTransactionMs = 5_000;
+const lockMs = 10_000;
+/** Events read at one time. */
+const eventPage = 500;
+
+/** A daemon without a sign of life for this time is forgotten, ms. */
+const daemonsKeptMs = 30 * 86_400_000;
+/** A daemon that was away for longer closes every connection, ms. */
+const eventsKeptMs = 86_400_000;
+
+export interface Rate {
+  readonly count: number;
+  /** How long it is counted, ms. */
+  readonly leftMs: number;
+}
+
+/** A daemon of the fleet. */
+export interface FleetMember {
+  readonly id: string;
+  readonly version: string;
+  readonly endpoints: readonly string[];
+  readonly names: readonly string[];
+  readonly startedAt: Date;
+  readonly seenAt: Date;
+}
+
+export interface PostgresRegistryOptions {
+  readonly address: PostgresAddress;
+  readonly statements: Statements;
+  /** This daemon, for the others. */
+  readonly daemon: string;
+  /** The ledger when this registry was opened. */
+  readonly head: AuditHead & { readonly eventSeq: number };
+  readonly onError: ListenerErrors | undefined;
+  /** False: the poll alone finds changes of other daemons. */
+  readonly listens: boolean;
+}
+
+export class PostgresRegistry extends SqlReads implements Registry {
+  readonly isShared = true;
+  readonly #options: PostgresRegistryOptions;
+  readonly #readers: Readers;
+  readonly #fleet: FleetStatements;
+  readonly #writer: Link;
+  readonly #indexLink: Link;
+  readonly #upkeep: Link;
+  readonly #index: ReadIndex;
+  readonly #listeners: RegistryListeners;
+  readonly #log: EventLog;
+  readonly #notifications: Notifications;
+  readonly #waiting: Change[] = [];
+  #working: Promise<void> | undefined;
+  #head: AuditHead;
+  #isShut = false;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: PostgresRegistryOptions) {
+    const { address, statements, head } = options;
+    const fleet = fleetStatements();
+    let seen = (): AuditHead => head;
+    // A new connection may lead to a database that lost commits, or to another one.
+    const onOpen = (connection: PostgresConnection) => mustHold(connection, fleet, seen());
+    const readers = new Readers(address, onOpen);
+    super(readers, statements);
+    seen = () => this.#head;
+    this.#options = options;
+    this.#readers = readers;
+    this.#fleet = fleet;
+    this.#head = { seq: head.seq, hash: head.hash };
+    this.#writer = new Link({ address, session: { idleInTransactionMs, lockMs }, onOpen });
+    this.#indexLink = new Link({ address, onOpen });
+    this.#upkeep = new Link({ address, onOpen });
+    this.#index = new ReadIndex(() => this.#readHead());
+    this.#listeners = new RegistryListeners(options.onError);
+    this.#log = new EventLog({
+      daemon: options.daemon,
+      applied: head.eventSeq,
+      listeners: this.#listeners,
+      rowsAfter: (seq) => readers.all(this.#fleet.eventsAfter({ seq, limit: eventPage })),
+      pairing: (id) => this.pairing(id),
+    });
+    this.#notifications = new Notifications({
+      address,
+      listens: options.listens,
+      onNews: () => this.#index.ask(),
+    });
+  }
+
+  get changes(): number {
+    return this.#log.changes;
+  }
+
+  /** The last row of the audit that this daemon has seen. A database without it went back. */
+  get seen(): AuditHead {
+    return this.#head;
+  }
+
+  upToDate(): Promise<void> {
+    if (this.#isShut) return Promise.reject(closed());
+    return this.#index.ask();
+  }
+
+  async #readHead(): Promise<void> {
+    const connection = await this.#indexLink.get();
+    const [row] = await connection.all(this.#fleet.head({}));
+    const { event_seq: eventSeq = -1, audit_seq: seq = -1, audit_hash: hash = '' } = row ?? {};
+    if (eventSeq < this.#log.applied || seq < this.#head.seq) throw wentBack(connection.name);
+    await this.#log.catchUp(eventSeq);
+    if (seq > this.#head.seq) this.#head = { seq, hash };
+  }
+
+  async transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T> {
+    if (this.#isShut) throw closed();
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject });
+      this.#working ??= this.#work();
+    });
+  }
+
+  async #work(): Promise<void> {
+    // Changes of this turn of the event loop come together.
+    await undefined;
+    while (this.#waiting.length > 0) await this.#together(this.#waiting.splice(0, changesTogether));
+    this.#working = undefined;
+  }
+
+  async #together(changes: readonly Change[]): Promise<void> {
+    try {
+      const { statements, daemon } = this.#options;
+      const done = await commitTogether(changes, {
+        link: this.#writer,
+        statements,
+        fleet: this.#fleet,
+        daemon,
+        seen: this.#head,
+      });
+      if (!done) return;
+      if (done.head.seq > this.#head.seq) this.#head = done.head;
+      this.#log.committed(done.firstEvent, done.events.map(heardHere));
+      for (const answer of done.answers) answer();
+    } catch (error) {
+      this.#log.changed();
+      for (const { reject } of changes) reject(error);
+    }
+  }
+
+  /** Shows this daemon to the others, and removes what nobody needs any more. */
+  async announce(member: Omit<FleetMember, 'seenAt'>): Promise<void> {
+    const connection = await this.#forUpkeep();
+    const { id, version, endpoints, names, startedAt } = member;
+    const row = { id, version, endpoints: JSON.stringify(endpoints), names: JSON.stringify(names) };
+    await connection.run(this.#fleet.putDaemon({ ...row, started_at: milliseconds(startedAt) }));
+    await connection.run(this.#fleet.forgetDaemons({ ms: daemonsKeptMs }));
+    await connection.run(this.#fleet.forgetEvents({ ms: eventsKeptMs }));
+    await connection.run(this.#fleet.forgetRates({}));
+  }
+
+  /** What all daemons have counted under this key in its present time; undefined for nothing. */
+  async rate(key: string): Promise<Rate | undefined> {
+    const [row] = await this.#readers.all(this.#fleet.rate({ key }));
+    return row && { count: row.count, leftMs: row.left };
+  }
+
+  /** Counts one more. @param ms how long a key's first count lasts. */
+  async countRate(key: string, ms: number): Promise<Rate> {
+    const [row] = await (await this.#forUpkeep()).all(this.#fleet.countRate({ key, ms }));
+    return { count: row?.count ?? 0, leftMs: row?.left ?? ms };
+  }
+
+  /** For rows that are no part of the registry's changes. */
+  async #forUpkeep(): Promise<PostgresConnection> {
+    if (this.#isShut) throw closed();
+    return this.#upkeep.get();
+  }
+
+  /** Every daemon that shares this database. */
+  async members(): Promise<FleetMember[]> {
+    return (await this.#readers.all(this.#fleet.daemons({}))).map((row) => ({
+      id: row.id,
+      version: row.version,
+      endpoints: JSON.parse(row.endpoints),
+      names: JSON.parse(row.names),
+      startedAt: new Date(row.started_at),
+      seenAt: new Date(row.seen_at),
+    }));
+  }
+
+  async snapshot(): Promise<RegistryReader> {
+    if (this.#isShut) throw closed();
+    return PostgresReader.open(this.#options.address, this.statements);
+  }
+
+  enforce(listener: RegistryListener): () => void {
+    return this.#listeners.enforce(listener);
+  }
+
+  subscribe(listener: RegistryListener): () => void {
+    return this.#listeners.observe(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#shut();
+    return this.#closed;
+  }
+
+  /** Refuses new work, and waits for the earlier work. */
+  async #shut(): Promise<void> {
+    this.#isShut = true;
+    await this.#working;
+    await this.#notifications.close();
+    const links = [this.#writer, this.#indexLink, this.#upkeep, this.#readers];
+    await Promise.all(links.map((each) => each.close()));
+  }
+}
+
+/** A daemon knows of its own change of the authorities. */
+function heardHere(event: FleetEvent): RegistryEvent | undefined {
+  return event.type === 'standing_changed' || event.type === 'authorities_changed' ? undefined : event;
+}
+
+/** @throws REGISTRY_WENT_BACK unless the database has this row of the audit. */
+export async function mustHold(
+  connection: PostgresConnection,
+  fleet: FleetStatements,
+  { seq, hash }: AuditHead,
+): Promise<void> {
+  if (seq === 0) return;
+  const [row] = await connection.all(fleet.auditHash({ seq }));
+  if (row?.hash !== hash) throw wentBack(connection.name);
+}

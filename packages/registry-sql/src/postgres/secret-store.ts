@@ -1,0 +1,151 @@
+// Secrets in the table `secrets`, each sealed as in a file (identity/src/secret-store/seal.ts), under the master key that all
+// daemons of the fleet have.
+
+import { IdentityError } from '@palyra/identity';
+import {
+  checkPrefix,
+  checkSecret,
+  checkSecretName,
+  type MasterKey,
+  openRecord,
+  openRecordName,
+  recordLabel,
+  type SecretName,
+  type SharedSecretStore,
+  sealRecord,
+  secretNotFound,
+} from '@palyra/identity/keys';
+import { parsePostgresUrl } from './address.ts';
+import type { PostgresConnection } from './connection.ts';
+import { Link } from './link.ts';
+import { type FleetStatements, fleetStatements } from './statements.ts';
+
+export interface SqlSecretStoreOptions {
+  /** Of a database that `openPostgresRegistry` has opened before: it makes the tables. */
+  readonly url: string;
+  readonly masterKey: MasterKey;
+  /** For readers, which do not set up a database. Default: false. */
+  readonly mustExist?: boolean;
+}
+
+/** The operations of one instance run one after the other, in call order. */
+export class SqlSecretStore implements SharedSecretStore {
+  readonly #link: Link;
+  readonly #masterKey: MasterKey;
+  readonly #labelOf: (name: SecretName) => string;
+  readonly #statements: FleetStatements = fleetStatements();
+  #last: Promise<unknown> = Promise.resolve();
+
+  /**
+   * @throws MASTER_KEY_WRONG if the secrets in the database have another one; STORE_UNREACHABLE and other errors of
+   *   the database.
+   */
+  static async open({ url, masterKey, mustExist = false }: SqlSecretStoreOptions): Promise<SqlSecretStore> {
+    const store = new SqlSecretStore(new Link({ address: await parsePostgresUrl(url) }), masterKey);
+    try {
+      await store.#mustBeOurs(mustExist);
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  private constructor(link: Link, masterKey: MasterKey) {
+    this.#link = link;
+    this.#masterKey = masterKey;
+    this.#labelOf = recordLabel(masterKey);
+  }
+
+  async read(name: SecretName): Promise<Uint8Array> {
+    checkSecretName(name);
+    return this.#run((connection) => this.#read(connection, name));
+  }
+
+  async write(name: SecretName, secret: Uint8Array): Promise<void> {
+    const row = this.#rowOf(name, secret);
+    await this.#run((connection) => connection.run(this.#statements.putSecret(row)));
+  }
+
+  async writeNew(name: SecretName, secret: Uint8Array): Promise<Uint8Array> {
+    const row = this.#rowOf(name, secret);
+    return this.#run(async (connection) => {
+      await connection.run(this.#statements.addSecret(row));
+      return this.#read(connection, name);
+    });
+  }
+
+  async delete(name: SecretName): Promise<void> {
+    checkSecretName(name);
+    const deleted = await this.#run((connection) =>
+      connection.run(this.#statements.deleteSecret(this.#keyOf(name))),
+    );
+    if (deleted === 0) throw secretNotFound(name);
+  }
+
+  async list(prefix = ''): Promise<SecretName[]> {
+    checkPrefix(prefix);
+    const rows = await this.#run((connection) =>
+      connection.all(this.#statements.secrets({ key_id: this.#masterKey.id })),
+    );
+    return rows
+      .map(({ name_mac: label, record }) => {
+        const name = openRecordName(this.#masterKey, record, `The secret ${label} in the database`);
+        if (label === this.#labelOf(name)) return name;
+        throw new IdentityError(
+          'SECRET_CORRUPT',
+          `The secret ${label} in the database is that of "${name}" under another name. Restore it from a backup.`,
+        );
+      })
+      .filter((name) => name.startsWith(prefix))
+      .sort();
+  }
+
+  /** Closes the store after the earlier operations. */
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#link.close();
+  }
+
+  /** The first daemon says which master key it is. Of several that do at the same time, one is the first. */
+  async #mustBeOurs(mustExist: boolean): Promise<void> {
+    const at = { key_id: '', name_mac: 'master key' };
+    const { id } = this.#masterKey;
+    const [row] = await this.#run(async (connection) => {
+      if (!mustExist) await connection.run(this.#statements.addSecret({ ...at, record: Buffer.from(id) }));
+      return connection.all(this.#statements.secret(at));
+    });
+    if (!row)
+      throw new IdentityError('STORE_FAILED', 'The database has no secrets: no daemon was started with it.', {
+        about: 'secret_store',
+      });
+    if (Buffer.from(row.record).toString() === id) return;
+    throw new IdentityError(
+      'MASTER_KEY_WRONG',
+      'The secrets in the database are sealed under another master key than the one given. All daemons of a fleet have the same one: copy it from a daemon that runs.',
+    );
+  }
+
+  async #read(connection: PostgresConnection, name: SecretName): Promise<Uint8Array> {
+    const [row] = await connection.all(this.#statements.secret(this.#keyOf(name)));
+    if (!row) throw secretNotFound(name);
+    return openRecord(this.#masterKey, name, row.record, `The secret "${name}" in the database`);
+  }
+
+  #rowOf(name: SecretName, secret: Uint8Array) {
+    checkSecretName(name);
+    checkSecret(secret);
+    return { ...this.#keyOf(name), record: sealRecord(this.#masterKey, name, secret) };
+  }
+
+  #keyOf(name: SecretName): { readonly key_id: string; readonly name_mac: string } {
+    return { key_id: this.#masterKey.id, name_mac: this.#labelOf(name) };
+  }
+
+  #run<T>(operation: (connection: PostgresConnection) => Promise<T>): Promise<T> {
+    const result = this.#last.then(async () => operation(await this.#link.get()));
+    // The caller gets the error. The next operation only waits.
+    this.#last = result.catch(() => {});
+    return result;
+  }
+}

@@ -1,0 +1,149 @@
+// The SQL that only PostgreSQL needs. All other SQL is in ../statements.ts.
+
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import { prepared } from '../executor.ts';
+import type { DaemonsTable, PostgresTables, SecretsTable } from './tables.ts';
+
+export type FleetStatements = ReturnType<typeof fleetStatements>;
+
+/** The first statement of every transaction, and the one that orders them. */
+export const beginAndLock =
+  'begin isolation level read committed read write;' +
+  ' select event_seq, audit_seq, audit_hash, pg_current_xact_id()::text as transaction from ledger for update';
+
+/** The clock of the database, which all daemons share, ms since 1970. */
+const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+const before = (ms: number) => sql<number>`${serverNow} - ${ms}::bigint`;
+const after = (ms: number) => sql<number>`${serverNow} + ${ms}::bigint`;
+
+/** They are compiled, never executed, by Kysely. */
+export const compiler = new Kysely<PostgresTables>({
+  dialect: new PostgresDialect({ pool: () => Promise.reject(new Error('it only compiles')) }),
+});
+
+export function fleetStatements() {
+  const db = compiler;
+  return {
+    head: prepared((_: object) => db.selectFrom('ledger').select(['event_seq', 'audit_seq', 'audit_hash'])),
+    auditHash: prepared((values: { seq: number }) =>
+      db.selectFrom('audit').select('hash').where('seq', '=', values.seq),
+    ),
+    moveHead: prepared((values: { event_seq: number; audit_seq: number; audit_hash: string }) =>
+      db.updateTable('ledger').set(values),
+    ),
+    eventsAfter: prepared((values: { seq: number; limit: number }) =>
+      db.selectFrom('events').selectAll().where('seq', '>', values.seq).orderBy('seq').limit(values.limit),
+    ),
+    // The last statement of a transaction with events: notifications are sent by its commit.
+    publish: prepared(
+      (values: {
+        event_seq: number;
+        audit_seq: number;
+        audit_hash: string;
+        seqs: readonly number[];
+        daemon: string;
+        bodies: readonly string[];
+      }) =>
+        db
+          .with('moved', (one) =>
+            one.updateTable('ledger').set({
+              event_seq: values.event_seq,
+              audit_seq: values.audit_seq,
+              audit_hash: values.audit_hash,
+            }),
+          )
+          .with('put', (one) =>
+            one
+              .insertInto('events')
+              .columns(['seq', 'at', 'daemon', 'body'])
+              .expression(
+                one
+                  .selectFrom(
+                    sql<{
+                      seq: number;
+                      body: string;
+                    }>`unnest(${values.seqs}::bigint[], ${values.bodies}::text[])`.as(sql`each(seq, body)`),
+                  )
+                  .select([
+                    sql<number>`each.seq`.as('seq'),
+                    serverNow.as('at'),
+                    sql<string>`${values.daemon}::text`.as('daemon'),
+                    sql<string>`each.body`.as('body'),
+                  ]),
+              ),
+          )
+          .selectNoFrom(sql`pg_notify('palyra_events', '')`.as('told')),
+    ),
+    secret: prepared((values: { key_id: string; name_mac: string }) =>
+      db
+        .selectFrom('secrets')
+        .select('record')
+        .where('key_id', '=', values.key_id)
+        .where('name_mac', '=', values.name_mac),
+    ),
+    secrets: prepared((values: { key_id: string }) =>
+      db.selectFrom('secrets').select(['name_mac', 'record']).where('key_id', '=', values.key_id),
+    ),
+    putSecret: prepared((row: SecretsTable) =>
+      db
+        .insertInto('secrets')
+        .values(row)
+        .onConflict((conflict) =>
+          conflict.columns(['key_id', 'name_mac']).doUpdateSet({ record: row.record }),
+        ),
+    ),
+    addSecret: prepared((row: SecretsTable) =>
+      db
+        .insertInto('secrets')
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['key_id', 'name_mac']).doNothing()),
+    ),
+    deleteSecret: prepared((values: { key_id: string; name_mac: string }) =>
+      db.deleteFrom('secrets').where('key_id', '=', values.key_id).where('name_mac', '=', values.name_mac),
+    ),
+    putDaemon: prepared((row: Omit<DaemonsTable, 'seen_at'>) =>
+      db
+        .insertInto('daemons')
+        .values({ ...row, seen_at: serverNow })
+        .onConflict((conflict) =>
+          conflict.column('id').doUpdateSet({
+            version: row.version,
+            endpoints: row.endpoints,
+            names: row.names,
+            started_at: row.started_at,
+            seen_at: serverNow,
+          }),
+        ),
+    ),
+    daemons: prepared((_: object) => db.selectFrom('daemons').selectAll().orderBy('id')),
+    forgetDaemons: prepared((values: { ms: number }) =>
+      db.deleteFrom('daemons').where('seen_at', '<', before(values.ms)),
+    ),
+    forgetEvents: prepared((values: { ms: number }) =>
+      db.deleteFrom('events').where('at', '<', before(values.ms)),
+    ),
+    rate: prepared((values: { key: string }) =>
+      db
+        .selectFrom('rates')
+        .select(['count', sql<number>`ends_at - ${serverNow}`.as('left')])
+        .where('key', '=', values.key)
+        .where('ends_at', '>', serverNow),
+    ),
+    countRate: prepared((values: { key: string; ms: number }) =>
+      db
+        .insertInto('rates')
+        .values({ key: values.key, count: 1, ends_at: after(values.ms) })
+        .onConflict((conflict) =>
+          conflict.column('key').doUpdateSet({
+            count: sql<number>`case when rates.ends_at > ${serverNow} then rates.count + 1 else 1 end`,
+            ends_at: sql<number>`case when rates.ends_at > ${serverNow} then rates.ends_at else excluded.ends_at end`,
+          }),
+        )
+        .returning(['count', sql<number>`ends_at - ${serverNow}`.as('left')]),
+    ),
+    forgetRates: prepared((_: object) => db.deleteFrom('rates').where('ends_at', '<=', serverNow)),
+    transactionState: prepared((values: { id: string }) =>
+      db.selectNoFrom(sql<string | null>`pg_xact_status(${values.id}::xid8)`.as('state')),
+    ),
+  };
+}

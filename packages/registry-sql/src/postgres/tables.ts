@@ -1,0 +1,53 @@
+// The tables that only PostgreSQL has, as types for Kysely.
+
+import type { LedgerTable, Tables } from '../tables.ts';
+
+export interface PostgresTables extends Omit<Tables, 'ledger'> {
+  readonly ledger: PostgresLedgerTable;
+  readonly events: EventsTable;
+  readonly daemons: DaemonsTable;
+  readonly secrets: SecretsTable;
+  readonly rates: RatesTable;
+}
+
+export interface PostgresLedgerTable extends LedgerTable {
+  /** Number of the last row of `events`. */
+  readonly event_seq: number;
+}
+
+/** What the daemons tell each other. Rows are numbered without gaps, in the order of the commits. */
+export interface EventsTable {
+  readonly seq: number;
+  readonly at: number;
+  /** The daemon that made the change. */
+  readonly daemon: string;
+  /** JSON (event-body.ts). */
+  readonly body: string;
+}
+
+/** The daemons that share this database. */
+export interface DaemonsTable {
+  readonly id: string;
+  readonly version: string;
+  /** A JSON list of strings. */
+  readonly endpoints: string;
+  /** A JSON list of strings. */
+  readonly names: string;
+  readonly started_at: number;
+  readonly seen_at: number;
+}
+
+export interface SecretsTable {
+  /** The id of the master key; empty for the row that says which one it is. */
+  readonly key_id: string;
+  /** HMAC of the secret's name, hex. */
+  readonly name_mac: string;
+  readonly record: Uint8Array;
+}
+
+/** What the daemons count together, each for a time. */
+export interface RatesTable {
+  readonly key: string;
+  readonly count: number;
+  readonly ends_at: number;
+}

@@ -1,0 +1,86 @@
+// One change of the registry in PostgreSQL. The head of the ledger is in memory while its row is locked, and written once.
+
+import type {
+  AuditEvent,
+  AuthorityRecord,
+  AuthorityState,
+  CertificateState,
+  Device,
+} from '@palyra/identity/registry';
+import type { Ulid } from '@palyra/identity/values';
+import type { Executor } from '../executor.ts';
+import { nextAuditRow } from '../rows/audit.ts';
+import type { Statements } from '../statements.ts';
+import { SqlTransaction } from '../transaction.ts';
+import type { FleetEvent } from './event-body.ts';
+
+export interface AuditHead {
+  readonly seq: number;
+  readonly hash: string;
+}
+
+export class PostgresTransaction extends SqlTransaction {
+  #head: AuditHead;
+  #movesStandings = false;
+  #movesAuthorities = false;
+
+  constructor(executor: Executor, statements: Statements, head: AuditHead) {
+    super(executor, statements);
+    this.#head = head;
+  }
+
+  get head(): AuditHead {
+    return this.#head;
+  }
+
+  /** What the other daemons are told. A change of a standing is told even if no listener hears of it. */
+  get told(): readonly FleetEvent[] {
+    const told: FleetEvent[] = [...this.events];
+    if (this.#movesAuthorities) told.push({ type: 'authorities_changed' });
+    else if (this.#movesStandings && told.length === 0) told.push({ type: 'standing_changed' });
+    return told;
+  }
+
+  override async updateDevice(device: Device, before?: Device): Promise<void> {
+    await super.updateDevice(device, before);
+    const isSame =
+      before?.state === device.state && before.role === device.role && before.name === device.name;
+    if (!isSame) this.#movesStandings = true;
+  }
+
+  override async insertDevice(device: Device): Promise<void> {
+    await super.insertDevice(device);
+    this.#movesStandings = true;
+  }
+
+  override async moveCertificate(
+    serial: string,
+    from: CertificateState,
+    to: CertificateState,
+  ): Promise<boolean> {
+    this.#movesStandings = true;
+    return super.moveCertificate(serial, from, to);
+  }
+
+  override async insertAuthority(authority: AuthorityRecord): Promise<void> {
+    await super.insertAuthority(authority);
+    this.#movesAuthorities = true;
+  }
+
+  override async moveAuthority(id: Ulid, from: AuthorityState, to: AuthorityState): Promise<boolean> {
+    this.#movesAuthorities = true;
+    return super.moveAuthority(id, from, to);
+  }
+
+  override async appendAudit(event: AuditEvent): Promise<void> {
+    const row = nextAuditRow(event, this.#head);
+    await this.executor.run(this.statements.insertAudit(row));
+    this.#head = { seq: row.seq, hash: row.hash };
+  }
+
+  override async auditHead(): Promise<AuditHead> {
+    // A transaction that is over says so.
+    await this.executor.all(this.statements.auditHead({}));
+    return this.#head;
+  }
+}

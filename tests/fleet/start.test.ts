@@ -1,0 +1,155 @@
+// Daemons that share a PostgreSQL database are one authority, and set it up once.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { startDaemon } from '@palyra/daemon';
+import { verifyAudit } from '@palyra/identity';
+import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
+import { TestDaemon } from '../testing/running-daemon.ts';
+import { collect, makeDevice, pair, request } from '../testing/sample-device.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
+import { until } from '../testing/until.ts';
+
+const nowhere = { host: '127.0.0.1', port: 0 };
+
+describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests();
+
+  test('three that start on an empty database at the same time become one authority', async (t) => {
+    const daemons = await fleet.start(t, 3);
+    const [first, ...others] = daemons.map(({ running }) => running);
+    assert.ok(first);
+    for (const other of others) {
+      assert.equal(other.daemonId, first.daemonId);
+      assert.equal(other.trustDomain, first.trustDomain);
+      assert.equal(other.rootFingerprint, first.rootFingerprint);
+    }
+    const { registry } = first.identity;
+    const authorities = await registry.authorities();
+    assert.deepEqual(authorities.map(({ tier, state }) => `${tier} ${state}`).sort(), [
+      'issuing active',
+      'root active',
+    ]);
+    assert.equal((await registry.audit({ limit: 10, action: 'daemon.created' })).length, 1);
+    const verdict = await verifyAudit(registry);
+    assert.equal(verdict.ok, true, JSON.stringify(verdict));
+  });
+
+  test('a device that one daemon has paired connects to each, and each may decide about it', async (t) => {
+    const [a, b, c] = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
+    const device = await makeDevice();
+    const enrollment = await pair(a, device);
+    for (const daemon of [a, b, c]) {
+      const { deviceId } = await (await daemon.node(enrollment)).status({});
+      assert.equal(deviceId, device.identity.id);
+    }
+    await b.admin.renameDevice({ id: device.identity.id, name: 'renamed elsewhere' });
+    assert.equal((await c.running.identity.registry.device(device.identity.id))?.name, 'renamed elsewhere');
+  });
+
+  test('a request that came to one daemon is decided at another, and the device hears of it', async (t) => {
+    const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
+    const device = await makeDevice();
+    const pending = await request(a, device);
+    const collected = collect(a, device, pending);
+    await b.told((event) => event.type === 'pairing_changed' && event.pairing.state === 'pending_approval');
+    await b.admin.approvePairing({ id: pending.requestId });
+    const enrollment = await collected;
+    const { deviceId } = await (await b.node(enrollment)).status({});
+    assert.equal(deviceId, device.identity.id);
+  });
+
+  test('each daemon has a row of its own that says who it is', async (t) => {
+    const settings = await fleet.settings();
+    await fleet.start(t, 2, { endpoints: { node: ['node.example.net:7444'] } }, settings);
+    const rows = await until('two daemons have announced themselves', async () => {
+      const found = await fleet.server.sql(settings.url, 'select * from daemons');
+      return found.length === 2 && found;
+    });
+    for (const row of rows) {
+      assert.match(String(row.version), /^\d+\.\d+\.\d+/);
+      assert.deepEqual(JSON.parse(String(row.endpoints)), ['node.example.net:7444']);
+    }
+  });
+
+  test('a daemon that was stopped comes back as the same one', async (t) => {
+    const settings = await fleet.settings();
+    const home = temporaryFolder();
+    const [first] = await fleet.start(t, 1, { home }, settings);
+    const { rootFingerprint } = first!.running;
+    await first!.stop();
+    const [again] = await fleet.start(t, 1, { home }, settings);
+    assert.equal(again!.running.rootFingerprint, rootFingerprint);
+    assert.equal((await fleet.server.sql(settings.url, 'select id from daemons')).length, 1);
+  });
+
+  for (const [title, change, code] of [
+    [
+      'another master key',
+      async () => ({ masterKey: (await fleet.settings()).masterKey }),
+      'MASTER_KEY_WRONG',
+    ],
+    ['a home without the key', async () => ({ masterKey: undefined }), 'MASTER_KEY_WRONG'],
+    [
+      'a token for the CA keys',
+      async () => ({ caKey: { module: '/usr/lib/none.so', token: 't', pinFile: '/none' } }),
+      'MESSAGE_INVALID',
+    ],
+    [
+      'a passphrase',
+      async () => ({ masterKey: { from: 'passphrase-file', path: '/none' } as const }),
+      'MESSAGE_INVALID',
+    ],
+  ] as const)
+    test(`a daemon with ${title} is refused, and leaves nothing`, async (t) => {
+      const settings = await fleet.settings();
+      await fleet.start(t, 1, {}, settings);
+      const before = await fleet.server.sql(settings.url, 'select * from secrets order by 1, 2');
+      const { registry, masterKey } = settings;
+      const home = temporaryFolder();
+      const config = { pairing: nowhere, node: nowhere, announce: false, console: { enabled: false } };
+      await assert.rejects(
+        startDaemon({ home, config: { ...config, registry, masterKey, ...(await change()) } as never }),
+        (error: { code?: string }) => {
+          assert.equal(error.code, code, String(error));
+          return true;
+        },
+      );
+      assert.deepEqual(await fleet.server.sql(settings.url, 'select * from secrets order by 1, 2'), before);
+    });
+
+  test('a home with a registry in a file does not forget it', async (t) => {
+    const home = temporaryFolder();
+    const alone = await TestDaemon.start(t, { home });
+    await alone.stop();
+    const { registry, masterKey } = await fleet.settings();
+    await assert.rejects(TestDaemon.start(t, { home, registry, masterKey }), { code: 'MESSAGE_INVALID' });
+  });
+
+  test('a home of a fleet does not become a daemon of its own', async (t) => {
+    const home = temporaryFolder();
+    const [daemon] = await fleet.start(t, 1, { home });
+    await daemon!.stop();
+    await assert.rejects(TestDaemon.start(t, { home }), { code: 'MESSAGE_INVALID' });
+  });
+
+  test('a database that is empty again, or older, is refused by a home that has seen more', async (t) => {
+    const settings = await fleet.settings();
+    const home = temporaryFolder();
+    const [daemon] = await fleet.start(t, 1, { home }, settings);
+    await daemon!.stop();
+    const start = () => fleet.start(t, 1, { home }, settings);
+    await fleet.server.sql(settings.url, 'alter table ledger rename to ledger_away');
+    await assert.rejects(start(), { code: 'REGISTRY_WENT_BACK' });
+    await fleet.server.sql(settings.url, 'alter table ledger_away rename to ledger');
+    await fleet.server.sql(settings.url, 'delete from audit where seq = (select max(seq) from audit)');
+    await assert.rejects(start(), { code: 'REGISTRY_WENT_BACK' });
+    await fleet.server.sql(settings.url, 'drop schema public cascade; create schema public');
+    await assert.rejects(start(), { code: 'REGISTRY_WENT_BACK' });
+    assert.deepEqual(
+      await fleet.server.sql(settings.url, "select 1 from pg_tables where schemaname = 'public'"),
+      [],
+      'nothing was made',
+    );
+  });
+});

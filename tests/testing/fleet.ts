@@ -1,0 +1,89 @@
+// Several daemons that share one PostgreSQL database, and what their homes need.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, type TestContext } from 'node:test';
+import type { DaemonConfigInput } from '@palyra/daemon';
+import { DaemonProcess } from './daemon-process.ts';
+import { PostgresServer } from './postgres.ts';
+import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+export { missingPostgres } from './postgres.ts';
+
+/** What the daemons of one fleet have in common. */
+export interface FleetSettings {
+  readonly url: string;
+  readonly registry: Extract<NonNullable<DaemonConfigInput['registry']>, { from: 'postgres' }>;
+  readonly masterKey: NonNullable<DaemonConfigInput['masterKey']>;
+}
+
+/** One PostgreSQL server for a test file. Each fleet has a database of its own. */
+export class FleetForTests {
+  #server: PostgresServer | undefined;
+
+  /** @param settings of the server, as in postgresql.conf. */
+  constructor(settings = '') {
+    before(async () => {
+      this.#server = await PostgresServer.start(settings);
+    });
+    after(() => this.#server?.stop());
+  }
+
+  get server(): PostgresServer {
+    if (!this.#server) throw new TypeError('the server starts before the first test');
+    return this.#server;
+  }
+
+  /** An empty database, and the files that name it. */
+  async settings(): Promise<FleetSettings> {
+    const url = await this.server.database();
+    const folder = temporaryFolder();
+    const [urlFile, key] = [join(folder, 'database-url'), join(folder, 'master.key')];
+    writeFileSync(urlFile, `${url}\n`, { mode: 0o600 });
+    writeFileSync(key, randomBytes(32), { mode: 0o600 });
+    return { url, registry: { from: 'postgres', urlFile }, masterKey: { from: 'key-file', path: key } };
+  }
+
+  /** Starts daemons as processes, all at the same time. */
+  async startProcesses(
+    t: TestContext,
+    count: number,
+    settings: FleetSettings,
+    extra: DaemonConfigInput = {},
+  ): Promise<DaemonProcess[]> {
+    const here = { host: '127.0.0.1', port: 0 };
+    const config: DaemonConfigInput = {
+      pairing: here,
+      node: here,
+      announce: false,
+      console: { enabled: false },
+      limits: { opensPerMinutePerSource: 10_000, opensPerMinute: 10_000, stopGraceMs: 1_000 },
+      registry: settings.registry,
+      masterKey: settings.masterKey,
+      ...extra,
+    };
+    const starts = Array.from({ length: count }, async () => {
+      const home = temporaryFolder();
+      mkdirSync(join(home, 'daemon'), { mode: 0o700 });
+      writeFileSync(join(home, 'daemon', 'config.json'), JSON.stringify(config), { mode: 0o600 });
+      return DaemonProcess.start(t, { home });
+    });
+    return Promise.all(starts);
+  }
+
+  /** Starts daemons in this process, all at the same time. */
+  async start(
+    t: TestContext,
+    count: number,
+    options: TestDaemonOptions = {},
+    settings?: FleetSettings,
+  ): Promise<TestDaemon[]> {
+    const { registry, masterKey } = settings ?? (await this.settings());
+    const starts = Array.from({ length: count }, () =>
+      TestDaemon.start(t, { registry, masterKey, ...options }),
+    );
+    return Promise.all(starts);
+  }
+}

@@ -1,0 +1,169 @@
+// Debian's PostgreSQL, started by a test in a folder of its own, on a Unix socket. One server serves a test file, and each
+// test gets a database. It ends with the process of the test file at the latest.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { Client } from 'pg';
+import { temporaryFolder } from './temporary-folder.ts';
+import { until, within } from './until.ts';
+
+const [programs] = globSync('/usr/lib/postgresql/*/bin').sort().reverse();
+
+/** Why tests with PostgreSQL cannot run here; false when they can. */
+export const missingPostgres =
+  programs === undefined && "NOT TESTED: PostgreSQL is missing. Install Debian's postgresql.";
+
+/** PostgreSQL refuses to run as root. */
+const owner = process.geteuid?.() === 0 ? userNamed('postgres') : undefined;
+
+const settings = `
+listen_addresses = ''
+shared_buffers = 16MB
+max_connections = 60
+log_min_messages = warning
+`;
+
+export class PostgresServer {
+  readonly #folder: string;
+  readonly #programs: string;
+  #server: ChildProcess | undefined;
+  #databases = 0;
+
+  /** Starts a server with `extra` settings. Its data is ordered by a language, as in most installations. */
+  static async start(extra = ''): Promise<PostgresServer> {
+    assert.ok(programs !== undefined, String(missingPostgres));
+    const folder = temporaryFolder();
+    const server = new PostgresServer(folder, programs);
+    if (owner) {
+      // The server's user must be able to pass through the folder above.
+      if (process.env.TMPDIR) chmodSync(process.env.TMPDIR, 0o711);
+      chownSync(folder, owner.uid, owner.gid);
+    }
+    const order = ['--encoding=UTF8', '--locale=C', '--locale-provider=icu', '--icu-locale=en'];
+    execFileSync(
+      join(programs, 'initdb'),
+      ['-D', server.#data, '-U', 'postgres', '--auth=trust', '--no-sync', ...order],
+      { ...owner, cwd: '/', stdio: ['ignore', 'ignore', 'inherit'] },
+    );
+    writeFileSync(
+      join(server.#data, 'postgresql.conf'),
+      `${settings}unix_socket_directories = '${folder}'\n${extra}\n`,
+    );
+    process.on('exit', () => server.#server?.kill('SIGKILL'));
+    await server.run();
+    return server;
+  }
+
+  private constructor(folder: string, path: string) {
+    this.#folder = folder;
+    this.#programs = path;
+  }
+
+  get #data(): string {
+    return join(this.#folder, 'data');
+  }
+
+  /** Runs the server until `stop` or `kill`. */
+  async run(): Promise<void> {
+    const server = spawn(join(this.#programs, 'postgres'), ['-D', this.#data], {
+      ...owner,
+      cwd: '/',
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.#server = server;
+    const said: string[] = [];
+    const ready = new Promise<void>((resolve, reject) => {
+      createInterface({ input: server.stderr }).on('line', (line) => {
+        said.push(line);
+        if (line.includes('database system is ready to accept connections')) resolve();
+      });
+      server.once('exit', () => reject(new Error(`PostgreSQL did not start:\n${said.join('\n')}`)));
+    });
+    await within('PostgreSQL starts', ready);
+  }
+
+  /** Ends every connection, and stops: what a restart of the service does. */
+  async stop(): Promise<void> {
+    await this.#end('SIGINT');
+  }
+
+  /** As after a power cut, but without losing what the kernel has. */
+  async kill(): Promise<void> {
+    await this.#end('SIGQUIT');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (!server || server.exitCode !== null || server.signalCode !== null) return;
+    const ended = once(server, 'exit');
+    server.kill(signal);
+    await within('PostgreSQL ends', ended);
+  }
+
+  /** Makes an empty database. @returns its URL. */
+  async database(template = 'template0'): Promise<string> {
+    this.#databases += 1;
+    const name = `test_${this.#databases}`;
+    await this.sql('postgres', `create database ${name} template ${template}`);
+    return this.url(name);
+  }
+
+  url(database: string, user = 'postgres'): string {
+    return `postgres:///${database}?host=${encodeURIComponent(this.#folder)}&user=${user}`;
+  }
+
+  /** Changes a setting of the server, as with `alter system`, and waits until new sessions have it. */
+  async alter(change: string): Promise<void> {
+    await this.sql('postgres', `alter system ${change}`);
+    await this.sql('postgres', 'select pg_reload_conf()');
+    const [, name] = change.split(' ');
+    await until('the setting is in force', async () => {
+      const [row] = await this.sql(
+        'postgres',
+        `select pending_restart, setting from pg_settings where name = '${name}'`,
+      );
+      const wanted = /= '(.*)'$/.exec(change)?.[1];
+      return row && (wanted === undefined || row.setting === wanted);
+    });
+  }
+
+  /** Runs statements on a connection that stays open, with what they hold. */
+  async hold(at: string, text: string): Promise<{ end(): Promise<void> }> {
+    const client = new Client({
+      host: this.#folder,
+      user: 'postgres',
+      database: new URL(at).pathname.slice(1),
+      ssl: false,
+    });
+    await client.connect();
+    await client.query(text);
+    return client;
+  }
+
+  /** Runs statements as the superuser, on a connection of its own. @param at a database or a URL. */
+  async sql(at: string, text: string): Promise<Record<string, unknown>[]> {
+    const database = at.startsWith('postgres:') ? new URL(at).pathname.slice(1) : at;
+    const client = new Client({ host: this.#folder, user: 'postgres', database, ssl: false });
+    await client.connect();
+    try {
+      const result = await client.query(text);
+      return result.rows ?? [];
+    } finally {
+      await client.end();
+    }
+  }
+}
+
+function userNamed(name: string): { readonly uid: number; readonly gid: number } | undefined {
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((each) => each.startsWith(`${name}:`));
+  const [, , uid, gid] = line?.split(':') ?? [];
+  return line ? { uid: Number(uid), gid: Number(gid) } : undefined;
+}
