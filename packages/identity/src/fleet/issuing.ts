@@ -136,5 +136,8 @@ export class DeviceCertificates {
 }
 
 function changesTooOften(): IdentityError {
-  return new IdentityError('ROTATION_CONFLICT', 'The authorities or the names of the device keep changing. Try again.');
+  return new IdentityError(
+    'ROTATION_CONFLICT',
+    'The authorities or the names of the device keep changing. Try again.',
+  );
 }
