@@ -160,6 +160,7 @@ const elsewhere: ReadonlySet<string> = new Set([
     'node use',
     'node forget',
     'node endpoints',
+    'node keychain',
     'node install',
     'node uninstall',
   ],
