@@ -56,7 +56,7 @@ export class Keychain {
   async write(secret: Uint8Array): Promise<void> {
     await inTime(this.#entry.setSecret(secret));
     const kept = await this.read();
-    if (!kept || Buffer.compare(kept, secret) !== 0) throw unusable(new Error('it did not keep the key'));
+    if (!kept || Buffer.compare(kept, secret) !== 0) throw unusable(new Error('it did not store the key'));
   }
 
   /** @throws STORE_FAILED */

@@ -24,7 +24,7 @@ export interface PostgresAddress {
 export async function parsePostgresUrl(text: string): Promise<PostgresAddress> {
   const url = URL.parse(text.trim());
   if (!url || !/^postgres(?:ql)?:$/.test(url.protocol))
-    throw unusable('it is not like postgres://USER:PASSWORD@HOST:PORT/DATABASE');
+    throw unusable('it must have the form postgres://USER:PASSWORD@HOST:PORT/DATABASE');
   for (const name of url.searchParams.keys())
     if (!known.has(name)) throw unusable(`there is no parameter ${JSON.stringify(name)}`);
   const parameter = (name: string) => url.searchParams.get(name) ?? undefined;
@@ -68,7 +68,7 @@ async function tls(
     throw unusable(
       `sslmode=${mode} does not prove the server. Use sslmode=verify-full, or sslmode=disable for a server on this machine`,
     );
-  if (host.startsWith('/')) throw unusable('a Unix socket has no TLS. Take sslmode away');
+  if (host.startsWith('/')) throw unusable('a Unix socket has no TLS. Remove sslmode');
   const file = async (name: string) => {
     const path = parameter(name);
     if (path === undefined) return undefined;
@@ -90,7 +90,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw unusable('it holds a % that begins no %XX');
+    throw unusable('it contains a % that does not begin a %XX');
   }
 }
 

@@ -177,7 +177,7 @@ async function wasCommitted(
   }
   throw new IdentityError(
     'STORE_OUTCOME_UNKNOWN',
-    'The database was lost during a commit, and does not say how it ended: the change may have been made. Look whether it is there before you repeat it.',
+    'The database was lost during a commit, and the outcome is unknown: the change may have been made. Check whether it was before you repeat it.',
     { cause },
   );
 }

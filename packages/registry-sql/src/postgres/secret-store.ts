@@ -122,7 +122,7 @@ export class SqlSecretStore implements SharedSecretStore {
     if (Buffer.from(row.record).toString() === id) return;
     throw new IdentityError(
       'MASTER_KEY_WRONG',
-      'The secrets in the database are sealed under another master key than the one given. All daemons of a fleet have the same one: copy it from a daemon that runs.',
+      'The secrets in the database are sealed under another master key than the one given. All daemons of a fleet have the same one: copy it from a running daemon.',
     );
   }
 
