@@ -1,4 +1,4 @@
-// Tells an operator at this device which devices ask to pair with the daemon.
+// Reports devices that ask to pair with the daemon to an operator at this device.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type Transport } from '@connectrpc/connect';
@@ -9,13 +9,13 @@ import { type Pairing, PairingState } from '@palyra/rpc/admin';
 export interface RequestWatchOptions {
   /** Called once for each request that waits for a decision. */
   readonly onRequest: (request: Pairing) => void;
-  /** Called when the daemon refuses to tell this device of requests: CALLER_NOT_ALLOWED without the operator role. */
+  /** Called when the daemon refuses to show requests to this device: CALLER_NOT_ALLOWED without the operator role. */
   readonly onRefused: (error: IdentityError) => void;
 }
 
-/** Wait before the daemon is asked again, after a refusal too: the role may be granted later. */
+/** Pause before the daemon is asked again, even after a refusal, because the role may be granted later. */
 const retryMs = 60_000;
-/** Requests that are remembered, so that none is told of twice. A daemon has fewer that wait. */
+/** Remembered requests, so that none is reported twice. A daemon never has this many pending requests. */
 const maxKnown = 4_096;
 
 export class RequestWatch {

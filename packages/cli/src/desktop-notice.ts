@@ -1,5 +1,5 @@
-// Desktop notifications of devices that ask to pair: notify-send on Linux, osascript on macOS. What the device chose, such as its
-// name, is shown as text and never as markup, options or script. A notification does not contain the words: the operator compares
+// Desktop notifications of devices that ask to pair: notify-send on Linux, osascript on macOS. Texts from the device, such as its
+// name, are shown as text and never as markup, options or script. A notification does not contain the words: the operator compares
 // them where the decision is made.
 
 import { execFile } from 'node:child_process';
@@ -9,11 +9,11 @@ import { pause } from './interruption.ts';
 import { printable } from './printable.ts';
 
 export interface DesktopNoticesOptions {
-  /** Must lead to the person's desktop. */
+  /** The environment, which must lead to the person's desktop. */
   readonly environment: NodeJS.ProcessEnv;
-  /** What the person types to decide. */
+  /** The command with which the person decides. */
   readonly command: string;
-  /** Called when a notification cannot be shown, once until one is shown again. */
+  /** Called when a notification cannot be shown; not again until one was shown. */
   readonly onProblem: (why: string) => void;
 }
 
@@ -24,7 +24,7 @@ const restMs = 2_000;
 export class DesktopNotices {
   readonly #options: DesktopNoticesOptions;
   readonly #end = new AbortController();
-  /** Requests since the last notification: the first of them, and how many. */
+  /** The first request since the last notification, and the number of requests. */
   #waiting: { readonly first: Pairing; readonly count: number } | undefined;
   #isRunning = false;
   #hasFailed = false;
@@ -85,7 +85,7 @@ export function commandFor(
   platform: NodeJS.Platform,
   { title, text }: DesktopNotice,
 ): readonly [string, ...string[]] {
-  // A script gets the texts as arguments, so nothing in them is script.
+  // The script gets the texts as arguments, so they are never executed.
   const script = 'on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run';
   return platform === 'darwin'
     ? ['osascript', '-e', script, title, text]

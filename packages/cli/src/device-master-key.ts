@@ -52,11 +52,11 @@ export async function keychainAccount({ deviceKeyPlace }: Home): Promise<string 
 /**
  * Makes a new master key in the keychain and seals everything under it. The key file is removed.
  * @returns false if the key is there already.
- * @throws STORE_FAILED without a keychain; nothing has changed then. HOME_IN_USE, and what the store says.
+ * @throws STORE_FAILED without a keychain; nothing has changed then. HOME_IN_USE, and errors of the store.
  */
 export async function moveToKeychain(home: Home): Promise<boolean> {
   if ((await keychainAccount(home)) !== undefined) {
-    // Left behind by a move that was killed.
+    // Left behind by a killed move.
     await rm(home.deviceMasterKey, { force: true });
     return false;
   }
@@ -73,7 +73,7 @@ export async function moveToKeychain(home: Home): Promise<boolean> {
       }),
     );
   } catch (error) {
-    // Unless the file names it, nobody needs this key.
+    // This key is needed only if the file names it.
     if ((await keychainAccount(home)) !== account) await keychain.remove().catch(() => {});
     throw error;
   }

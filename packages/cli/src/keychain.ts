@@ -14,7 +14,7 @@ interface Entry {
 const service = 'palyra';
 /** Without this, the library would fall back to the kernel's keyring, which forgets its keys when the machine restarts. */
 const onlyPersistent = { linux: { store: 'secret-service' } };
-/** A locked keychain asks its owner first, ms. */
+/** Time for the keychain to answer, ms. A locked keychain asks its owner first. */
 const timeoutMs = 60_000;
 
 export class Keychain {
@@ -52,7 +52,7 @@ export class Keychain {
     return secret ? Uint8Array.from(secret) : undefined;
   }
 
-  /** @throws STORE_FAILED if the keychain did not keep the secret. */
+  /** @throws STORE_FAILED if the keychain did not store the secret. */
   async write(secret: Uint8Array): Promise<void> {
     await inTime(this.#entry.setSecret(secret));
     const kept = await this.read();

@@ -20,7 +20,7 @@ export interface PostgresAddress {
   readonly client: ClientConfig;
 }
 
-/** @throws MESSAGE_INVALID naming what is wrong, without the password. */
+/** @throws MESSAGE_INVALID that names the fault, without the password. */
 export async function parsePostgresUrl(text: string): Promise<PostgresAddress> {
   const url = URL.parse(text.trim());
   if (!url || !/^postgres(?:ql)?:$/.test(url.protocol))
@@ -49,7 +49,7 @@ export async function parsePostgresUrl(text: string): Promise<PostgresAddress> {
       // A function, because an empty password would be replaced by one from the environment.
       password: async () => password,
       ssl: await tls(parameter, host, isHere),
-      // Not empty, because PGOPTIONS would take its place.
+      // Not empty, because otherwise PGOPTIONS would be used.
       options: '-c client_min_messages=warning',
       application_name: 'palyra',
       keepAlive: true,

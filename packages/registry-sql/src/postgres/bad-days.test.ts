@@ -1,5 +1,5 @@
-// What a daemon does when its database is away, slow, full, read-only, older, or without a right: each with a code, no
-// acknowledged change lost, and well again by itself where that is safe.
+// The behaviour of a daemon whose database is away, slow, full, read-only, older, or lacks a right: each case has a code, no
+// acknowledged change is lost, and the daemon recovers by itself where that is safe.
 
 import assert from 'node:assert/strict';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -37,7 +37,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     assert.equal((await verifyAuditChain(registry.auditRows(), head, sha256Hex)).ok, true);
   }
 
-  test('a server that is away refuses everything as STORE_UNREACHABLE, and is used again when it is back', async (t) => {
+  test('without the server everything is STORE_UNREACHABLE, and works again when the server is back', async (t) => {
     const registry = await open(t, await postgres.database());
     await put(registry, 'before');
     await postgres.server.stop();
@@ -60,7 +60,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     const registry = await open(t, await postgres.database());
     const made = new Set<string>();
     const changes = Array.from({ length: 100 }, async (_, number) => {
-      // Several commits, not one.
+      // Several commits instead of one.
       for (let step = 0; step < 5; step += 1) {
         const name = `change ${number}, step ${step}`;
         await put(registry, name);
@@ -82,7 +82,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     assert.equal((await verifyAuditChain(registry.auditRows(), head, sha256Hex)).ok, true);
   });
 
-  test('connections that an administrator ends are opened again', async (t) => {
+  test('connections that an administrator ends are reopened', async (t) => {
     const url = await postgres.database();
     const registry = await open(t, url);
     await put(registry, 'before');
@@ -102,7 +102,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     [true, 'made'],
     [false, undefined],
   ] as const)
-    test(`a commit whose answer is lost ${reaches ? 'and that reached the server is answered as made' : 'and that did not reach it is answered as not made'}`, async (t) => {
+    test(`a commit whose answer is lost ${reaches ? 'and that reached the server is reported as made' : 'and that did not reach the server is reported as not made'}`, async (t) => {
       const url = await postgres.database();
       const relay = await MessageRelay.listen(t, url);
       const registry = await open(t, relay.url);
@@ -117,7 +117,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
       await mustVerify(registry, reaches ? 3 : 2);
     });
 
-  test('a daemon that stops inside a change holds the others up for a few seconds only', async (t) => {
+  test('a daemon that stops during a change delays the others for a few seconds only', async (t) => {
     const url = await postgres.database();
     const [stopped, other] = [await open(t, url, 'stopped'), await open(t, url, 'other')];
     const began = Promise.withResolvers<void>();
@@ -136,7 +136,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     await mustVerify(other, 2);
   });
 
-  test('a change that others keep waiting for too long is refused, and made at the next try', async (t) => {
+  test('a change that waits too long for others is refused, and succeeds at the next try', async (t) => {
     const url = await postgres.database();
     const registry = await open(t, url);
     const admin = await postgres.server.hold(url, 'begin; select * from ledger for update');
@@ -150,7 +150,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
   test('a full table space is STORE_FULL, and nothing is changed', async (t) => {
     const url = await postgres.database();
     const registry = await open(t, url);
-    // The server's own code for a full disk.
+    // The server's code for a full disk.
     await postgres.server.sql(
       url,
       `create function full_disk() returns trigger language plpgsql as
@@ -185,7 +185,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     await registry.close();
   });
 
-  test('an unknown user, a missing database and a closed port have codes of their own', async () => {
+  test('an unknown user, a missing database and a closed port have separate codes', async () => {
     const url = await postgres.database();
     for (const [wrong, code] of [
       [url.replace('user=postgres', 'user=nobody'), 'STORE_PERMISSIONS'],
@@ -206,7 +206,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     );
   });
 
-  test('a database that lost a change is refused by a daemon that has seen it, and serves again when it is back', async (t) => {
+  test('a daemon refuses a database that lost a change which the daemon has seen, and uses it again when the change is back', async (t) => {
     const url = await postgres.database();
     const registry = await open(t, url);
     await put(registry, 'one');
@@ -214,7 +214,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     const saved =
       'create table saved as select * from ledger; create table saved_audit as select * from audit';
     await postgres.server.sql(url, saved);
-    // As after a restore of an older dump.
+    // Like after a restore of an older dump.
     await postgres.server.sql(
       url,
       `delete from audit where seq = 2;
@@ -222,7 +222,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     );
     await assert.rejects(registry.upToDate(), { code: 'REGISTRY_WENT_BACK' });
     await assert.rejects(put(registry, 'three'), { code: 'REGISTRY_WENT_BACK' });
-    // It has grown again, with other changes.
+    // The database has grown again, with other changes.
     await postgres.server.sql(
       url,
       `insert into audit select 2, at, action, subject, detail_json, previous_hash, repeat('a', 64) from saved_audit where seq = 1;
@@ -257,7 +257,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     }
   });
 
-  test('a setting that answers before the disk has it is overruled', async () => {
+  test('a setting that acknowledges before the write to disk is overridden', async () => {
     await postgres.server.alter("set synchronous_commit = 'off'");
     try {
       const url = await postgres.database();
@@ -269,7 +269,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     }
   });
 
-  test('what answers but is not PostgreSQL, and what never answers, are STORE_UNREACHABLE', async (t) => {
+  test('a server that is not PostgreSQL or never answers is STORE_UNREACHABLE', async (t) => {
     for (const talk of [
       (socket: Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'),
       (socket: Socket) => socket.resume(),

@@ -19,7 +19,7 @@ export interface Change {
   readonly reject: (error: unknown) => void;
 }
 
-/** What a transaction has made durable. */
+/** The result of a durable transaction. */
 export interface Committed {
   readonly head: AuditHead;
   /** The number of the first event. */
@@ -38,14 +38,14 @@ export interface CommitOptions {
   readonly seen: AuditHead;
 }
 
-/** How often an interrupted commit is looked up, and the pause between two tries, ms. */
+/** Tries to look up an interrupted commit, and the pause between two tries, ms. */
 const lookUps = 20;
 const lookUpPauseMs = 250;
 
 /**
- * Makes the changes in one transaction. One that fails is undone alone.
- * @returns undefined if none of them has changed anything; they have been answered then.
- * @throws what every change must be answered with: none of them was made.
+ * Makes the changes in one transaction. A failed change is undone alone.
+ * @returns undefined if no change had an effect; they have been answered then.
+ * @throws the error for every change, of which none was made.
  */
 export async function commitTogether(
   changes: readonly Change[],
@@ -70,7 +70,7 @@ export async function commitTogether(
   const events: FleetEvent[] = [];
   const answers: (() => void)[] = [];
   try {
-    // One alone needs no savepoint: when it fails, the transaction is undone.
+    // A single change needs no savepoint: when it fails, the transaction is undone.
     const inParts = changes.length > 1;
     let isAnyMade = false;
     for (const change of changes) {
@@ -141,7 +141,7 @@ async function writeHead(
   } else if (head.seq !== before.head.seq) await connection.run(fleet.moveHead(ledger));
 }
 
-/** @throws STORE_UNREACHABLE if it was not committed, and STORE_OUTCOME_UNKNOWN if nobody can tell. */
+/** @throws STORE_UNREACHABLE if it was not committed, and STORE_OUTCOME_UNKNOWN if the outcome is unknown. */
 async function commit(
   connection: PostgresConnection,
   transaction: string,

@@ -1,12 +1,12 @@
-// What a daemon tells the others of a change, as the text of a row of `events`, and back.
+// Converts a change to the text of a row of `events` for the other daemons, and back.
 
 import type { Pairing, RegistryEvent } from '@palyra/identity/registry';
 
-/** A change of standings that no listener hears of, such as a new name: remembered standings are read again. */
+/** A change of standings without an event for listeners, such as a new name: remembered standings are read again. */
 export type FleetEvent = RegistryEvent | { readonly type: 'standing_changed' };
 
 export function encodeEvent(event: FleetEvent): string {
-  // The others read the pairing: as a row it would be there twice.
+  // The others read the pairing itself, which would otherwise be stored twice.
   if (event.type === 'pairing_changed')
     return JSON.stringify({ type: event.type, pairing: event.pairing.id });
   return JSON.stringify(event, (key, value) => (key === 'at' ? new Date(value).getTime() : value));
@@ -14,7 +14,7 @@ export function encodeEvent(event: FleetEvent): string {
 
 /**
  * @param pairing reads a pairing by id.
- * @returns undefined for an event that listeners do not hear of, or that a newer version wrote.
+ * @returns undefined for an event that is not for listeners, or that a newer version wrote.
  */
 export async function decodeEvent(
   body: string,
@@ -29,7 +29,7 @@ export async function decodeEvent(
   return (event.at === undefined ? event : { ...event, at: new Date(event.at) }) as RegistryEvent;
 }
 
-/** A record, so that the compiler reports a missing one. */
+/** A record, so that the compiler reports a missing type. */
 const heard: Readonly<Record<RegistryEvent['type'], unknown>> = {
   pairing_changed: 1,
   device_revoked: 1,

@@ -1,12 +1,12 @@
-// The events of all daemons, in the order of the commits, told to the listeners of this one. Its own are told right after
-// their commit; those of others when it has read them.
+// Delivers the events of all daemons, in the order of the commits, to this daemon's listeners. Its own events are delivered right after
+// their commit, and those of others when it has read them.
 
 import type { EventOrigin, Pairing, RegistryEvent, RegistryListeners } from '@palyra/identity/registry';
 import { decodeEvent } from './event-body.ts';
 import type { EventsTable } from './tables.ts';
 
 export interface EventLogOptions {
-  /** This daemon, as its rows name it. */
+  /** This daemon's id in its rows. */
   readonly daemon: string;
   /** Number of the last event before this registry was opened. */
   readonly applied: number;
@@ -19,7 +19,7 @@ export interface EventLogOptions {
 export class EventLog {
   readonly #options: EventLogOptions;
   #applied: number;
-  /** Numbers after `#applied` of own events, which were told. */
+  /** Numbers after `#applied` of own events that were already delivered. */
   readonly #told = new Set<number>();
   #changes = 0;
   #last: Promise<void> = Promise.resolve();
@@ -29,12 +29,12 @@ export class EventLog {
     this.#applied = options.applied;
   }
 
-  /** Every event up to this number was told. */
+  /** Every event up to this number was delivered. */
   get applied(): number {
     return this.#applied;
   }
 
-  /** Increases with every change that this daemon has made or heard of. */
+  /** Increases with every change that this daemon has made or read. */
   get changes(): number {
     return this.#changes;
   }
@@ -44,13 +44,13 @@ export class EventLog {
     this.#changes += 1;
   }
 
-  /** Tells of the events of an own commit. @param first the number of the first. */
+  /** Delivers the events of an own commit. @param first the number of the first event. */
   committed(first: number, events: readonly (RegistryEvent | undefined)[]): void {
     this.#changes += 1;
     const untold: RegistryEvent[] = [];
     for (const [index, event] of events.entries()) {
       const seq = first + index;
-      // A read of the log was faster than the answer to the commit.
+      // A read of the log came before the answer to the commit.
       if (seq <= this.#applied) continue;
       this.#told.add(seq);
       if (event) untold.push(event);
@@ -59,7 +59,7 @@ export class EventLog {
     this.#options.listeners.tell(untold);
   }
 
-  /** Tells of every event up to this number. */
+  /** Delivers every event up to this number. */
   catchUp(to: number): Promise<void> {
     const done = this.#last.then(() => this.#apply(to));
     this.#last = done.catch(() => {});
@@ -71,7 +71,7 @@ export class EventLog {
       const rows = await this.#options.rowsAfter(this.#applied);
       const [first] = rows;
       if (!first || first.seq > this.#applied + 1) {
-        // The rows are gone: this daemon was away for longer than they are kept.
+        // The rows were removed, because this daemon was away for longer than they are kept.
         this.#changes += 1;
         this.#told.clear();
         this.#applied = first ? first.seq - 1 : to;
@@ -84,7 +84,7 @@ export class EventLog {
 
   async #applyRow({ seq, daemon, body }: EventsTable): Promise<void> {
     const event = await decodeEvent(body, this.#options.pairing);
-    // Meanwhile, the answer to an own commit may have come.
+    // In the meantime, the answer to an own commit may have arrived.
     if (seq <= this.#applied) return;
     const isTold = this.#told.delete(seq);
     this.#applied = seq;

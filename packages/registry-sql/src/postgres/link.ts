@@ -1,4 +1,4 @@
-// A connection that is opened again when it has broken.
+// A connection that is reopened after it has broken.
 
 import { IdentityError } from '@palyra/identity';
 import type { PostgresAddress } from './address.ts';

@@ -1,4 +1,4 @@
-// Finds changes of other daemons while nobody asks: by a notification, and by a poll for those that do not arrive.
+// Finds changes of other daemons without a request: by a notification, and by a poll in case notifications do not arrive.
 
 import type { PostgresAddress } from './address.ts';
 import { Link } from './link.ts';
@@ -9,9 +9,9 @@ const againMs = 1000;
 
 export interface NotificationsOptions {
   readonly address: PostgresAddress;
-  /** False: polls only. */
+  /** False to poll only. */
   readonly listens: boolean;
-  /** Reads what is new. Rejects while the database is away; whoever asks for something hears of that. */
+  /** Reads what is new. Rejects while the database is away; callers with requests get that error themselves. */
   readonly onNews: () => Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export class Notifications {
 
   #listen(): void {
     this.#link?.get().then(
-      // What came before it listened.
+      // Changes from before it listened.
       () => this.#look(),
       () => this.#listenAgain(),
     );
@@ -64,7 +64,7 @@ export class Notifications {
 
   #look(): void {
     if (this.#isClosed) return;
-    // The look that runs may have been too early. One more follows it, however many ask.
+    // The running read may have been too early. One more read follows, for any number of requests.
     if (this.#isLooking) {
       this.#isBehind = true;
       return;

@@ -23,23 +23,23 @@ const migrations = {
   '0002-fleet': fleetTables,
 };
 
-/** A migration may have to wait for the one of another daemon, ms. */
+/** Time to wait for another daemon's migration, ms. */
 const migrationMs = 5 * 60_000;
 
 export interface PostgresRegistryOptions {
   readonly url: string;
-  /** This daemon, as the others see it. */
+  /** This daemon, for the others. */
   readonly daemon: string;
   /** The last row of the audit that this daemon saw in an earlier run. */
   readonly seen?: AuditHead;
   /** Gets the errors of listeners. Default: they are thrown as uncaught exceptions. */
   readonly onError?: ListenerErrors;
-  /** False: ask for the changes of other daemons only every 250 ms. Default: the database notifies this one. */
+  /** False to poll for changes of other daemons every 250 ms only. Default: the database notifies this daemon. */
   readonly listens?: boolean;
 }
 
 /**
- * Opens the registry, and brings the database to this version. Daemons that start at the same time do that once.
+ * Opens the registry, and migrates the database to this version. Daemons that start at the same time migrate it only once.
  * @throws MESSAGE_INVALID for the URL; STORE_UNREACHABLE; STORE_PERMISSIONS; REGISTRY_VERSION if a newer program wrote it;
  *   REGISTRY_WENT_BACK; STORE_FULL, STORE_FAILED.
  */
@@ -51,7 +51,7 @@ export async function openPostgresRegistry(options: PostgresRegistryOptions): Pr
   });
   try {
     const fleet = fleetStatements();
-    // Before anything is made: a database that lost everything is not a new one.
+    // Before anything is created, because a database that lost everything must not count as a new one.
     if (options.seen && !(await hasLedger(connection))) throw wentBack(address.name);
     await migrate(kyselyOn(connection), migrations);
     if (options.seen) await mustHold(connection, fleet, options.seen);

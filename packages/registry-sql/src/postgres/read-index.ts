@@ -1,9 +1,9 @@
-// Reads that many wait for. Whoever asks waits for a read that began after the question; one read serves all who asked
+// Shared reads. Each caller waits for a read that began after its request. One read serves all callers that asked
 // before it began.
 
 export class ReadIndex {
   readonly #read: () => Promise<void>;
-  /** The read that has begun. */
+  /** The running read. */
   #running: Promise<void> | undefined;
   /** The read that begins when the running one has ended. */
   #next: Promise<void> | undefined;
@@ -17,7 +17,7 @@ export class ReadIndex {
     if (!this.#next) {
       const before = this.#running ?? Promise.resolve();
       const begin = () => this.#begin();
-      // All who ask in this turn of the event loop share it.
+      // All callers in this turn of the event loop share it.
       this.#next = before.then(begin, begin);
     }
     return this.#next;

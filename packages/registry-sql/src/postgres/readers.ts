@@ -57,7 +57,7 @@ export class Readers implements Executor {
       try {
         return await read(connection);
       } catch (error) {
-        // A read can be repeated: the connection had ended while nobody used it.
+        // The connection ended while it was unused, so the read can be repeated.
         if (!connection.isBroken) throw error;
         return await read(await link.get());
       }

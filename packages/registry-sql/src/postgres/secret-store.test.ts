@@ -17,7 +17,7 @@ describe('secrets in PostgreSQL', { skip: missingPostgres }, () => {
 
   secretStoreSuite('SqlSecretStore', async (t) => open(t, await postgres.database()));
 
-  test('daemons that store a new secret at the same time all get the one that is stored', async (t) => {
+  test('daemons that store a new secret at the same time all get the stored one', async (t) => {
     const url = await postgres.database();
     const stores = await Promise.all([0, 1, 2, 3].map(() => open(t, url)));
     const got = await Promise.all(stores.map((store, n) => store.writeNew('ca/root', bytes(n + 1))));
@@ -48,7 +48,7 @@ describe('secrets in PostgreSQL', { skip: missingPostgres }, () => {
     await assert.rejects(store.list(), { code: 'SECRET_CORRUPT' });
   });
 
-  test('the table shows neither names nor secrets', async (t) => {
+  test('the table reveals neither names nor secrets', async (t) => {
     const url = await postgres.database();
     const secret = new TextEncoder().encode('a secret that nobody may read');
     await (await open(t, url)).write('authorities/name', secret);

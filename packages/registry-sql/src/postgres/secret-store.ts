@@ -21,7 +21,7 @@ import { Link } from './link.ts';
 import { type FleetStatements, fleetStatements } from './statements.ts';
 
 export interface SqlSecretStoreOptions {
-  /** Of a database that `openPostgresRegistry` has opened before: it makes the tables. */
+  /** A database that `openPostgresRegistry` has opened before, because that creates the tables. */
   readonly url: string;
   readonly masterKey: MasterKey;
   /** For readers, which do not set up a database. Default: false. */
@@ -37,7 +37,7 @@ export class SqlSecretStore implements SharedSecretStore {
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * @throws MASTER_KEY_WRONG if the secrets in the database have another one; STORE_UNREACHABLE and other errors of
+   * @throws MASTER_KEY_WRONG if another key seals the secrets in the database; STORE_UNREACHABLE and other errors of
    *   the database.
    */
   static async open({ url, masterKey, mustExist = false }: SqlSecretStoreOptions): Promise<SqlSecretStore> {
@@ -107,7 +107,7 @@ export class SqlSecretStore implements SharedSecretStore {
     await this.#link.close();
   }
 
-  /** The first daemon says which master key it is. Of several that do at the same time, one is the first. */
+  /** The first daemon determines the master key, even if several start at the same time. */
   async #mustBeOurs(mustExist: boolean): Promise<void> {
     const at = { key_id: '', name_mac: 'master key' };
     const { id } = this.#masterKey;

@@ -1,4 +1,4 @@
-// Several registries on one database, as the daemons of a fleet have them.
+// Several registries on one database, as in a fleet.
 
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
@@ -39,14 +39,14 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     return { url, registries: await Promise.all(names.map((name) => open(t, url, name, options))) };
   }
 
-  test('three that open an empty database at the same time set it up once', async (t) => {
+  test('three daemons that open an empty database at the same time set it up once', async (t) => {
     const url = await postgres.server.database();
     const registries = await Promise.all(['a', 'b', 'c'].map((daemon) => open(t, url, daemon)));
     await Promise.all(registries.map((each) => each.transact((tx) => tx.appendAudit(sampleEvent()))));
     assert.equal((await registries[0]!.auditHead()).seq, 3);
   });
 
-  test('their changes are one sequence: one audit chain, no lost sum, and no hole', async (t) => {
+  test('their changes form one sequence: one audit chain, no lost update, and no gap', async (t) => {
     const { registries } = await fleet(t, 3);
     const add = async (registry: PostgresRegistry, number: number) =>
       registry.transact(async (tx) => {
@@ -68,7 +68,7 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     }
   });
 
-  test('every daemon hears of every change once, in the order of the commits, and of its own at once', async (t) => {
+  test('every daemon gets every event once, in the order of the commits, and its own events at once', async (t) => {
     const { registries } = await fleet(t, 3);
     const heard = registries.map((registry, index) => {
       const events: string[] = [];
@@ -104,7 +104,7 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     }
   });
 
-  test('whoever is up to date knows every change that was acknowledged before it asked', async (t) => {
+  test('an up-to-date daemon knows every change that was acknowledged before its request', async (t) => {
     const { registries } = await fleet(t, 2, { listens: false });
     const [a, b] = registries as [PostgresRegistry, PostgresRegistry];
     let known = 0;
@@ -120,7 +120,7 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     }
   });
 
-  test('questions that come together share a read, and none is answered by a read from before it', async (t) => {
+  test('simultaneous requests share a read, and no request is answered from an earlier read', async (t) => {
     const { registries } = await fleet(t, 1, { listens: false });
     const [registry] = registries as [PostgresRegistry];
     const first = registry.upToDate();
@@ -135,7 +135,7 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     await Promise.all([first, third]);
   });
 
-  test('a change that nobody hears of still makes remembered standings invalid, and a visit does not', async (t) => {
+  test('a change without an event still invalidates remembered standings, and a contact does not', async (t) => {
     const { registries } = await fleet(t, 2, { listens: false });
     const [a, b] = registries as [PostgresRegistry, PostgresRegistry];
     const { device, certificate } = await addDevice(a);
@@ -158,7 +158,7 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     assert.equal(await moved((tx) => tx.putSetting('x', 'y')), false);
   });
 
-  test('events reach the others as they were, and a pairing as it is', async (t) => {
+  test('other daemons get events unchanged, and a pairing in its current state', async (t) => {
     const { registries } = await fleet(t, 2);
     const [a, b] = registries as [PostgresRegistry, PostgresRegistry];
     const heard: RegistryEvent[] = [];
@@ -195,7 +195,7 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
   });
 
   for (const listens of [true, false])
-    test(`a daemon that nobody asks hears of a change ${listens ? 'by a notification' : 'by its poll'}`, async (t) => {
+    test(`an idle daemon learns of a change ${listens ? 'by a notification' : 'by its poll'}`, async (t) => {
       const { registries } = await fleet(t, 2, { listens });
       const [a, b] = registries as [PostgresRegistry, PostgresRegistry];
       let heard = 0;
@@ -206,7 +206,7 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
       await until('the other hears of it', () => heard === 1);
     });
 
-  test('a daemon whose events are gone closes everything, and goes on', async (t) => {
+  test('a daemon that missed events closes every connection, and continues', async (t) => {
     const { url, registries } = await fleet(t, 1);
     const [a] = registries as [PostgresRegistry];
     const b = await open(t, url, 'asleep', { listens: false });

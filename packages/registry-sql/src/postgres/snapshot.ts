@@ -1,4 +1,4 @@
-// A read-only snapshot of the registry, on a connection of its own.
+// A read-only snapshot of the registry, on a separate connection.
 
 import type { RegistryReader } from '@palyra/identity/registry';
 import type { CompiledQuery } from 'kysely';
@@ -8,7 +8,7 @@ import type { Statements } from '../statements.ts';
 import type { PostgresAddress } from './address.ts';
 import { PostgresConnection } from './connection.ts';
 
-/** A reader may work for long on what it has read, ms. */
+/** Time that a reader may work on the data between two reads, ms. */
 const idleInTransactionMs = 10 * 60_000;
 const statementMs = 60_000;
 

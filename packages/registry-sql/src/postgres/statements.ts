@@ -6,7 +6,7 @@ import type { DaemonsTable, PostgresTables, SecretsTable } from './tables.ts';
 
 export type FleetStatements = ReturnType<typeof fleetStatements>;
 
-/** The first statement of every transaction, and the one that orders them. */
+/** The first statement of every transaction. It orders the transactions. */
 export const beginAndLock =
   'begin isolation level read committed read write;' +
   ' select event_seq, audit_seq, audit_hash, pg_current_xact_id()::text as transaction from ledger for update';
@@ -16,7 +16,7 @@ const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bi
 const before = (ms: number) => sql<number>`${serverNow} - ${ms}::bigint`;
 const after = (ms: number) => sql<number>`${serverNow} + ${ms}::bigint`;
 
-/** They are compiled, never executed, by Kysely. */
+/** Kysely compiles these statements and never executes them. */
 export const compiler = new Kysely<PostgresTables>({
   dialect: new PostgresDialect({ pool: () => Promise.reject(new Error('it only compiles')) }),
 });

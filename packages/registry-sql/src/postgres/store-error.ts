@@ -6,7 +6,7 @@ import { IdentityError } from '@palyra/identity';
 /** Try again after this time, ms. */
 const retryAfterMs = 1000;
 
-/** The connection ended before the answer: the server may have done what it was asked. */
+/** The connection ended before the answer. The server may have executed the statement. */
 export class ConnectionLost extends Error {
   constructor(cause: unknown) {
     super('the connection to the database was lost', { cause });

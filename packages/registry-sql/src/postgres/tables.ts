@@ -15,7 +15,7 @@ export interface PostgresLedgerTable extends LedgerTable {
   readonly event_seq: number;
 }
 
-/** What the daemons tell each other. Rows are numbered without gaps, in the order of the commits. */
+/** The events for other daemons. Rows are numbered without gaps, in the order of the commits. */
 export interface EventsTable {
   readonly seq: number;
   readonly at: number;
@@ -38,14 +38,14 @@ export interface DaemonsTable {
 }
 
 export interface SecretsTable {
-  /** The id of the master key; empty for the row that says which one it is. */
+  /** The id of the master key; empty for the row that identifies it. */
   readonly key_id: string;
   /** HMAC of the secret's name, hex. */
   readonly name_mac: string;
   readonly record: Uint8Array;
 }
 
-/** What the daemons count together, each for a time. */
+/** Counts shared by the daemons, each for a period. */
 export interface RatesTable {
   readonly key: string;
   readonly count: number;

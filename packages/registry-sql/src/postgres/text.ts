@@ -1,4 +1,4 @@
-// The type of text columns. The order of a language would differ between databases, and change with their versions.
+// The type of text columns. A language's sort order would differ between databases and versions.
 
 import { sql } from 'kysely';
 

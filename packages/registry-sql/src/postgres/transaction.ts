@@ -33,7 +33,7 @@ export class PostgresTransaction extends SqlTransaction {
     return this.#head;
   }
 
-  /** What the other daemons are told. A change of a standing is told even if no listener hears of it. */
+  /** The events for the other daemons. They include changes of a standing without an event for listeners. */
   get told(): readonly FleetEvent[] {
     const told: FleetEvent[] = [...this.events];
     if (this.#movesAuthorities) told.push({ type: 'authorities_changed' });
@@ -79,7 +79,7 @@ export class PostgresTransaction extends SqlTransaction {
   }
 
   override async auditHead(): Promise<AuditHead> {
-    // A transaction that is over says so.
+    // A finished transaction throws.
     await this.executor.all(this.statements.auditHead({}));
     return this.#head;
   }

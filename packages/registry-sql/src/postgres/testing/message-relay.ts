@@ -8,7 +8,7 @@ import { temporaryFolder } from '../../../../../tests/testing/temporary-folder.t
 const socketName = '.s.PGSQL.5432';
 
 export class MessageRelay {
-  /** The database by way of this relay. */
+  /** The URL of the database through this relay. */
   readonly url: string;
   hasCut = false;
   #cut: { readonly statement: string; readonly reaches: boolean } | undefined;
@@ -45,7 +45,7 @@ export class MessageRelay {
     this.url = url;
   }
 
-  /** Cuts the connection at the next statement of this text. @param reaches the server still gets it, and answers nobody. */
+  /** Cuts the connection at the next statement of this text. @param reaches whether the server still gets the statement; its answer is lost. */
   cutAt(statement: string, reaches: boolean): void {
     this.#cut = { statement, reaches };
   }
@@ -67,7 +67,7 @@ export class MessageRelay {
       client.destroy();
       return;
     }
-    // The server has dealt with it when it answers.
+    // The server has executed it when it answers.
     upstream.once('data', () => client.destroy());
     upstream.write(bytes);
   }

@@ -93,7 +93,7 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.devices({ limit: 1, search: '100' }), [percent]);
     });
 
-    it('a filter leaves the devices that match every part of it', async (registry) => {
+    it('a filter returns the devices that match every part of it', async (registry) => {
       const kitchen = sampleDevice({ kind: 'browser', labels: ['kitchen', 'site=berlin'] });
       const kitchens = sampleDevice({ labels: ['kitchens', 'site=berlin'] });
       const odd = sampleDevice({ labels: ['kitchen_2', 'kitchenx2'] });
@@ -113,7 +113,7 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await found({ states: [] }), []);
     });
 
-    it('a certificate that ends soon is found by its end, and not one that was replaced', async (registry) => {
+    it('devices are found by the end of their certificate, ignoring replaced certificates', async (registry) => {
       const soon = await addDevice(registry, { device: { name: 'b' } });
       const renewed = await addDevice(registry, { device: { name: 'a' } });
       const none = sampleDevice({ name: 'c' });
@@ -135,7 +135,7 @@ export function devicesTests(name: string, it: SuiteTest): void {
       );
     });
 
-    it('devices that were revoked long ago are left out when asked', async (registry) => {
+    it('devices that were revoked long ago are left out on request', async (registry) => {
       const [kept, old, recent] = [sampleDevice(), revokedDevice(), revokedDevice()];
       await insertDevices(registry, kept, old, recent);
       await registry.transact(async (tx) => {
@@ -151,7 +151,7 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await since(after(20)), [kept.id]);
     });
 
-    it('pages in every order meet every device once', async (registry) => {
+    it('pages in every order return every device once', async (registry) => {
       const names = ['b', 'a', 'C', 'a', 'd'];
       const devices = names.map((name, place) =>
         sampleDevice({ name, lastSeenAt: place === 2 ? undefined : after(place % 2) }),
