@@ -1,4 +1,4 @@
-// An operator's agent tells of devices that ask to pair. Nobody else's agent learns of them.
+// An operator's agent shows requests of devices to pair. Other agents do not learn of them.
 
 import assert from 'node:assert/strict';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
@@ -35,7 +35,7 @@ test('palyra node run --notify shows a desktop notification of each request', as
   assert.ok(!shown.includes(words));
 });
 
-test('a request is told of once, also when the agent connects again, and one made meanwhile is not missed', async (t) => {
+test('a request is shown once, even if the agent reconnects, and a request made in the meantime is not missed', async (t) => {
   const daemon = await TestDaemon.start(t);
   const operator = await makeDevice();
   const names: string[] = [];

@@ -1,5 +1,5 @@
-// An attacker between a browser and its daemon: one who ends the channel, and a proxy that changes, repeats, drops and swaps
-// messages. A pairing fails, calls end, and the browser stores nothing of the attacker's.
+// Attackers between a browser and its daemon: one terminates the channel, and a proxy changes, repeats, drops and swaps
+// messages. A pairing fails, calls end, and the browser stores nothing from the attacker.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -12,7 +12,7 @@ import { TestDaemon } from '../testing/running-daemon.ts';
 
 shareBrowser();
 
-/** What the page has; the functions below run there. */
+/** The names that the page has. The functions below run in the page. */
 declare const palyra: typeof import('../../packages/browser/src/index.ts') & {
   createClient: typeof import('@connectrpc/connect').createClient;
 };
@@ -25,7 +25,7 @@ async function start(t: TestContext) {
   const { page } = browser;
   await page.goto(origin);
   await page.getByText('ready').waitFor();
-  /** @returns the code of the failure, and what the browser has stored about daemons. */
+  /** @returns the code of the failure, and the browser's records of daemons. */
   const pair = (address: string, code: string) =>
     page.evaluate(
       async (given) => {
@@ -65,7 +65,7 @@ async function start(t: TestContext) {
 }
 
 for (const qr of [false, true]) {
-  test(`with a ${qr ? 'QR' : 'typed'} code, who ends the channel is found at the confirmation`, async (t) => {
+  test(`with a ${qr ? 'QR' : 'typed'} code, an interceptor of the channel is detected at the confirmation`, async (t) => {
     const { origin, daemon, pair } = await start(t);
     const address = await interceptChannels(t, daemon, [origin]);
     const { code, pairingId } = await daemon.admin.mintCode({ qr });
@@ -78,7 +78,7 @@ for (const qr of [false, true]) {
   });
 }
 
-/** Each changes one message: the handshake has the first two of the device, and the first of the daemon. */
+/** Each attack changes one message. The device's first two messages and the daemon's first message are the handshake. */
 const meddling: Record<string, (at: { from: 'device' | 'daemon'; index: number }) => Meddle> = {
   changes: (at) => (passing) => [is(passing, at) ? changed(passing.bytes) : passing.bytes],
   repeats: (at) => (passing) => (is(passing, at) ? [passing.bytes, passing.bytes] : [passing.bytes]),
@@ -112,14 +112,14 @@ const places: readonly Place[] = [
 ];
 
 function placesOf(name: string): readonly Place[] {
-  // A device waits for what it misses, so one place must do.
+  // A device waits for a missing message, so this is tried at one place only.
   if (name === 'drops' || name === 'swaps') return places.slice(3, 4);
-  // Before the first message, there is none to send back.
+  // Before the first message, there is no message to send back.
   return name === 'sends back' ? places.slice(1) : places;
 }
 
 for (const [name, meddle] of Object.entries(meddling)) {
-  test(`a proxy that ${name} a message ends the pairing and the calls, and changes nothing here`, async (t) => {
+  test(`a proxy that ${name} a message ends the pairing and the calls, and changes nothing in the browser`, async (t) => {
     const { daemon, pair, call } = await start(t);
     let meddler: Meddle = ({ bytes }) => [bytes];
     const proxy = await meddlingProxy(daemon.webAddress, (passing) => meddler(passing));

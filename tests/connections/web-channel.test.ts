@@ -82,7 +82,7 @@ test('an agent uses a channel when neither QUIC nor HTTP/2 reaches its daemon', 
   await daemon.process.end('SIGTERM');
 });
 
-test('a device reaches its daemon at a path of its own through the HTTP proxy of the environment', {
+test('a device reaches its daemon under another path through the HTTP proxy of the environment', {
   skip: missing('nginx', 'nginx') || missing('tinyproxy', 'tinyproxy-bin'),
 }, async (t) => {
   const { home, daemon, webPort } = await startDaemon(t, '/deep/in/here');
@@ -117,7 +117,7 @@ test('a device reaches its daemon at a path of its own through the HTTP proxy of
   await daemon.process.end('SIGTERM');
 });
 
-/** It lets its clients reach this port alone, and logs each tunnel. */
+/** It lets its clients reach only this port, and logs each tunnel. */
 async function startTinyproxy(t: TestContext, target: number) {
   const folder = temporaryFolder();
   const port = await freePort();

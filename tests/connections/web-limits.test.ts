@@ -1,4 +1,4 @@
-// The settings that bound the web listener of a daemon.
+// The settings for the limits of a daemon's web listener.
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';

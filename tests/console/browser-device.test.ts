@@ -1,4 +1,4 @@
-// A browser as a device, watched and revoked in the console. Each has a profile of its own.
+// A browser as a device, watched and revoked in the console. Both have separate profiles.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -8,7 +8,7 @@ import { answer } from '../testing/palyra-process.ts';
 
 shareBrowser();
 
-/** What the page of the device has; the functions below run there. */
+/** The names that the device's page has. The functions below run in the page. */
 declare const palyra: typeof import('../../packages/browser/src/index.ts') &
   typeof import('../../packages/browser/src/serve.ts');
 declare const document: { body: { append(text: string): void } };

@@ -1,5 +1,5 @@
 // Three daemons as processes, and devices with connections to all of them: from the acknowledgement of a revocation on, no
-// daemon accepts anything of the device, and idle connections close.
+// daemon accepts anything from the device, and idle connections close.
 
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
@@ -22,7 +22,7 @@ interface Paired {
   readonly enrollment: PairedEnrollment;
 }
 
-/** A daemon as this test uses it: a process, or in this one. */
+/** A daemon in a separate process, or in this one. */
 interface Member {
   readonly nodeAddress: string;
   readonly quicAddress: string;
@@ -129,7 +129,7 @@ async function play(t: TestContext, daemons: readonly Member[], round: number): 
   await at(round + 1).admin.revokeDevice({ id, reason: 'lost' });
   const acknowledgedAt = performance.now();
 
-  // What is asked now, on connections that stand and on new ones, is refused everywhere.
+  // Every request from now on is refused everywhere, on existing and on new connections.
   const refusals = await Promise.allSettled([
     ...asked.map((connection) => createClient(NodeService, connection.transport).status({})),
     ...daemons.flatMap((daemon) =>

@@ -35,7 +35,7 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     assert.equal(verdict.ok, true, JSON.stringify(verdict));
   });
 
-  test('a device that one daemon has paired connects to each, and each may decide about it', async (t) => {
+  test('a device that was paired by one daemon can connect to every daemon, and every daemon may decide about it', async (t) => {
     const [a, b, c] = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
     const device = await makeDevice();
     const enrollment = await pair(a, device);
@@ -47,7 +47,7 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     assert.equal((await c.running.identity.registry.device(device.identity.id))?.name, 'renamed elsewhere');
   });
 
-  test('a request that came to one daemon is decided at another, and the device hears of it', async (t) => {
+  test('a request to one daemon can be decided at another, and the device gets the decision', async (t) => {
     const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
     const device = await makeDevice();
     const pending = await request(a, device);
@@ -59,7 +59,7 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     assert.equal(deviceId, device.identity.id);
   });
 
-  test('each daemon has a row of its own that says who it is', async (t) => {
+  test('each daemon has a row that identifies it', async (t) => {
     const settings = await fleet.settings();
     await fleet.start(t, 2, { endpoints: { node: ['node.example.net:7444'] } }, settings);
     const rows = await until('two daemons have announced themselves', async () => {
@@ -72,7 +72,7 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     }
   });
 
-  test('a daemon that was stopped comes back as the same one', async (t) => {
+  test('a restarted daemon keeps its identity', async (t) => {
     const settings = await fleet.settings();
     const home = temporaryFolder();
     const [first] = await fleet.start(t, 1, { home }, settings);
@@ -101,7 +101,7 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
       'MESSAGE_INVALID',
     ],
   ] as const)
-    test(`a daemon with ${title} is refused, and leaves nothing`, async (t) => {
+    test(`a daemon with ${title} is refused, and leaves nothing behind`, async (t) => {
       const settings = await fleet.settings();
       await fleet.start(t, 1, {}, settings);
       const before = await fleet.server.sql(settings.url, 'select * from secrets order by 1, 2');
@@ -126,14 +126,14 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     await assert.rejects(TestDaemon.start(t, { home, registry, masterKey }), { code: 'MESSAGE_INVALID' });
   });
 
-  test('a home of a fleet does not become a daemon of its own', async (t) => {
+  test('a home of a fleet does not become a separate daemon', async (t) => {
     const home = temporaryFolder();
     const [daemon] = await fleet.start(t, 1, { home });
     await daemon!.stop();
     await assert.rejects(TestDaemon.start(t, { home }), { code: 'MESSAGE_INVALID' });
   });
 
-  test('a database that is empty again, or older, is refused by a home that has seen more', async (t) => {
+  test('a home refuses a database that is empty again or older than the home has seen', async (t) => {
     const settings = await fleet.settings();
     const home = temporaryFolder();
     const [daemon] = await fleet.start(t, 1, { home }, settings);

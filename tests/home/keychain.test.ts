@@ -1,4 +1,4 @@
-// The master key of a device in the keychain: Debian's gnome-keyring on a session bus of its own, and a machine without either.
+// The master key of a device in the keychain: Debian's gnome-keyring on a separate session bus, and a machine without both.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -60,7 +60,7 @@ test('the key moves into the keychain and back', { skip }, async (t) => {
   assert.equal((await answer(['node', 'keychain'], { home, env })).moved, false);
   await answer(['node', 'status'], { home, env });
 
-  // The key that was in the file opens nothing any more, and is not put in the place of the keychain.
+  // The earlier key from the file opens nothing any more, and does not replace the key in the keychain.
   await writeFile(keyFile, fileBefore, { mode: 0o600 });
   await failure(palyra(['node', 'status'], { home, env: headless }), { code: 'STORE_FAILED', exitCode: 6 });
   const account = /[0-9a-f]{32}/.exec(await readFile(place, 'utf8'))![0];
@@ -81,7 +81,7 @@ test('the key moves into the keychain and back', { skip }, async (t) => {
   await answer(['node', 'status'], { home });
 });
 
-/** Unlocked, and without a person who could be asked. */
+/** An unlocked keychain that never asks a person. */
 async function startKeyring(t: TestContext) {
   const folder = temporaryFolder();
   const config = join(folder, 'bus.conf');
