@@ -11,7 +11,7 @@ import { until } from '../testing/until.ts';
 
 shareBrowser();
 
-/** The names that the pages' scripts use. The functions below run in the pages. */
+/** What the pages' scripts use; the functions below run there. */
 declare const palyra: typeof import('../../packages/browser/src/index.ts') &
   typeof import('../../packages/browser/src/serve.ts') & {
     createClient: typeof import('@connectrpc/connect').createClient;
@@ -68,7 +68,7 @@ const serialOf = (page: Page) =>
     return (await node.status({})).serial;
   });
 
-/** Serves the capability `wait`, which ends when the page calls `finish`. Shows the text "connected". */
+/** Serves the capability `wait`, which ends when the page calls `finish`. The text "connected" says so. */
 const serve = (page: Page) =>
   page.evaluate(async () => {
     const device = await palyra.BrowserDevice.open();
@@ -90,7 +90,7 @@ declare const document: { body: { append(text: string): void } };
 const certificates = async (daemon: TestDaemon, id: string) =>
   (await daemon.admin.getDevice({ id })).certificates;
 
-test('a result that was ready while the connection was down is sent over the next one', async (t) => {
+test('a result that was ready while the connection was cut goes over the next one', async (t) => {
   const { daemon, open } = await startPages(t);
   const path = await heldTcpPath(t, new URL(daemon.webAddress).host);
   const page = await open();
@@ -111,7 +111,7 @@ test('a result that was ready while the connection was down is sent over the nex
   assert.deepEqual([new TextDecoder().decode(output), reconnects], ['"done"', 1]);
 });
 
-test('one of two pages serves, and the other takes over when the first one stops', async (t) => {
+test('of two pages one serves, and the other takes over when the first one stops', async (t) => {
   const { daemon, open } = await startPages(t);
   const [first, second] = [await open(), await open()];
   await pair(first, daemon);
@@ -121,7 +121,7 @@ test('one of two pages serves, and the other takes over when the first one stops
   await first.evaluate(() => stop.abort());
   await first.getByText('ended').waitFor();
   await second.getByText('connected').waitFor();
-  // A closed page gives its turn back too.
+  // A page that is closed without a word gives its turn back as well.
   const third = await open();
   await serve(third);
   await second.close();
@@ -140,7 +140,7 @@ test('a page that waits for its turn to serve can stop waiting', async (t) => {
   await second.getByText('ended').waitFor();
 });
 
-test('two pages that find the certificate due at the same time get one new certificate', async (t) => {
+test('two pages that find the certificate due at one time get one new certificate', async (t) => {
   const { daemon, open } = await startPages(t);
   const id = await pair(await open(), daemon);
   const pages = [await open(21), await open(21), await open(21)];
@@ -157,7 +157,7 @@ test('two pages that find the certificate due at the same time get one new certi
   assert.equal((await daemon.admin.getDevice({ id })).device?.cloneSeenMs, 0n);
 });
 
-test('a page can still make calls after another page has renewed the certificate', async (t) => {
+test('a page calls on when another page has renewed the certificate', async (t) => {
   const { daemon, open } = await startPages(t);
   const page = await open();
   const id = await pair(page, daemon);
@@ -170,7 +170,7 @@ test('a page can still make calls after another page has renewed the certificate
     const serial = await serialOf(other);
     return serial !== before && serial;
   });
-  // A call in progress at that time may fail, as on a lost connection. The next call succeeds.
+  // A call that is under way at that time may fail, like one on a connection that is lost; the next one does not.
   const now = await until('this page uses it', async () => {
     const serial = await serialOf(page).catch(() => before);
     return serial !== before && serial;
@@ -180,7 +180,7 @@ test('a page can still make calls after another page has renewed the certificate
   assert.equal(device?.cloneSeenMs, 0n);
 });
 
-test('a page that only makes calls does not affect the capabilities of the serving page', async (t) => {
+test('a page that only calls leaves the capabilities of the page that serves', async (t) => {
   const { daemon, open } = await startPages(t);
   const [serving, calling] = [await open(), await open()];
   const id = await pair(serving, daemon);
@@ -217,7 +217,7 @@ test('a worker pairs and connects', async (t) => {
   assert.deepEqual(answer, { result: 'a worker' });
 });
 
-test('a new identity for one daemon changes nothing for other daemons', async (t) => {
+test('a new identity for one daemon changes nothing for another one', async (t) => {
   const { daemon, open } = await startPages(t);
   const page = await open();
   const other = await TestDaemon.start(t, { web: { port: 0, origins: [new URL(page.url()).origin] } });
@@ -240,7 +240,7 @@ test('a new identity for one daemon changes nothing for other daemons', async (t
     await connect(late, root);
     const at = deviceId === id ? other : daemon;
     assert.ok(deviceId === id || deviceId === newId);
-    // The identity that the daemon knows signs renewals.
+    // Renewals are signed by the identity that the daemon knows.
     await until('a renewal', async () => (await certificates(at, deviceId)).length === 2);
     await serialOf(late);
     await late.close();

@@ -27,20 +27,20 @@ import type { AuditHead } from './transaction.ts';
 
 /** Most changes in one commit, because other daemons wait for it. */
 const changesTogether = 32;
-/** A daemon that stops during a transaction delays the others for this time, ms. */
+/** A daemon that stops inside a transaction keeps the others waiting for this long, ms. */
 const idleInTransactionMs = 5_000;
 const lockMs = 10_000;
-/** Events in one read. */
+/** Events read at one time. */
 const eventPage = 500;
 
-/** A daemon that does not report for this time is forgotten, ms. */
+/** A daemon without a sign of life for this time is forgotten, ms. */
 const daemonsKeptMs = 30 * 86_400_000;
 /** A daemon that was away for longer closes every connection, ms. */
 const eventsKeptMs = 86_400_000;
 
 export interface Rate {
   readonly count: number;
-  /** Period of the count, ms. */
+  /** How long it is counted, ms. */
   readonly leftMs: number;
 }
 
@@ -59,10 +59,10 @@ export interface PostgresRegistryOptions {
   readonly statements: Statements;
   /** This daemon, for the others. */
   readonly daemon: string;
-  /** The state of the ledger when this registry was opened. */
+  /** The ledger when this registry was opened. */
   readonly head: AuditHead & { readonly eventSeq: number };
   readonly onError: ListenerErrors | undefined;
-  /** False if only the poll finds changes of other daemons. */
+  /** False: the poll alone finds changes of other daemons. */
   readonly listens: boolean;
 }
 
@@ -120,7 +120,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     return this.#log.changes;
   }
 
-  /** The last row of the audit that this daemon has seen. A database without it has lost changes. */
+  /** The last row of the audit that this daemon has seen. A database without it went back. */
   get seen(): AuditHead {
     return this.#head;
   }
@@ -148,7 +148,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
   }
 
   async #work(): Promise<void> {
-    // Changes of one turn of the event loop share a transaction.
+    // Changes of this turn of the event loop come together.
     await undefined;
     while (this.#waiting.length > 0) await this.#together(this.#waiting.splice(0, changesTogether));
     this.#working = undefined;
@@ -174,7 +174,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     }
   }
 
-  /** Announces this daemon to the others, and removes old rows. */
+  /** Shows this daemon to the others, and removes what nobody needs any more. */
   async announce(member: Omit<FleetMember, 'seenAt'>): Promise<void> {
     const connection = await this.#forUpkeep();
     const { id, version, endpoints, names, startedAt } = member;
@@ -185,19 +185,19 @@ export class PostgresRegistry extends SqlReads implements Registry {
     await connection.run(this.#fleet.forgetRates({}));
   }
 
-  /** The count of all daemons under this key in the present period; undefined if there is none. */
+  /** What all daemons have counted under this key in its present time; undefined for nothing. */
   async rate(key: string): Promise<Rate | undefined> {
     const [row] = await this.#readers.all(this.#fleet.rate({ key }));
     return row && { count: row.count, leftMs: row.left };
   }
 
-  /** Adds one to the count. @param ms the period, which begins with a key's first count. */
+  /** Counts one more. @param ms how long a key's first count lasts. */
   async countRate(key: string, ms: number): Promise<Rate> {
     const [row] = await (await this.#forUpkeep()).all(this.#fleet.countRate({ key, ms }));
     return { count: row?.count ?? 0, leftMs: row?.left ?? ms };
   }
 
-  /** For rows that do not belong to the registry's changes. */
+  /** For rows that are no part of the registry's changes. */
   async #forUpkeep(): Promise<PostgresConnection> {
     if (this.#isShut) throw closed();
     return this.#upkeep.get();
@@ -243,7 +243,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
   }
 }
 
-/** The event for this daemon's own listeners. The daemon already knows of its own change of the authorities. */
+/** A daemon knows of its own change of the authorities. */
 function heardHere(event: FleetEvent): RegistryEvent | undefined {
   return event.type === 'standing_changed' || event.type === 'authorities_changed' ? undefined : event;
 }
