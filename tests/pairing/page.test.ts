@@ -53,7 +53,7 @@ test('every error code of pairing, renewal and recovery is in its table', () => 
     assert.ok(pairing.has(code), `${code} in section 6`);
   }
   for (const code of refusals('renewal/daemon.ts')) assert.ok(recovery.has(code), `${code} in section 9.2`);
-  const [, standings = ''] = /answers with the first one[\s\S]*?:\n\n([\s\S]*?)\n\n/.exec(page) ?? [];
+  const [, standings = ''] = /first reason that applies[\s\S]*?:\n\n([\s\S]*?)\n\n/.exec(page) ?? [];
   for (const [, code] of read('packages/identity/src/registry/standing.ts').matchAll(/code: '([A-Z_]+)'/g)) {
     assert.ok(standings.includes(`\`${code}\``), `${code} in section 8.3`);
     assert.ok(pairing.has(code!), `${code} in section 6: Await refuses with it`);
