@@ -62,7 +62,11 @@ async function serveUntilEnd(
           hasPaused = true;
           const pauseMs = (options.retryMs ?? 500) * 2 ** (maxDoublings + lost);
           const retryInMs = jitter(Math.min(pauseMs, maxRetryAfterMs));
-          onState({ state: 'disconnected', error: didNotHold(error, options.device.identity.id), retryInMs });
+          onState({
+            state: 'disconnected',
+            error: refusedAfterRecovery(error, options.device.identity.id),
+            retryInMs,
+          });
           await pause(retryInMs, signal);
           continue;
         }
@@ -85,7 +89,7 @@ async function serveUntilEnd(
   }
 }
 
-function didNotHold({ code, message }: IdentityError, deviceId: string): IdentityError {
+function refusedAfterRecovery({ code, message }: IdentityError, deviceId: string): IdentityError {
   return new IdentityError(
     code,
     `${message} The certificate had just been recovered, so another machine may have the keys of this device.`,

@@ -13,7 +13,7 @@ import {
   recoverCertificate,
   renewCertificate,
   sameBytes,
-  storeToldEndpoints,
+  storeAnnouncedEndpoints,
 } from '@palyra/identity/device-portable';
 import type { EndpointLists } from '@palyra/identity/values';
 import type { Http2Connection } from '@palyra/rpc';
@@ -86,7 +86,7 @@ export class AgentCertificate {
     if (!stored) return false;
     // Does not compare times, because the clock may have been set back.
     if (isSame(stored.certificateChain[0], known.certificateChain[0])) {
-      this.#know(stored);
+      this.#setEndpoints(stored);
       return false;
     }
     this.#hold(stored);
@@ -131,11 +131,11 @@ export class AgentCertificate {
   }
 
   async takeEndpoints(lists: EndpointLists | undefined): Promise<void> {
-    this.#know(await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists));
+    this.#setEndpoints(await storeAnnouncedEndpoints(this.#options.device.secrets, this.#enrollment, lists));
   }
 
   /** Takes only the endpoints of a record, because a new certificate may have arrived during its read or write. */
-  #know({ told, byHand }: KnownEndpoints): void {
+  #setEndpoints({ told, byHand }: KnownEndpoints): void {
     const { told: _, byHand: __, ...rest } = this.#enrollment;
     this.#enrollment = { ...rest, ...(told && { told }), ...(byHand && { byHand }) };
   }

@@ -56,7 +56,7 @@ export async function agreeAsDevice(
   const { purpose, proof, judge, crypto = webCrypto } = side;
   const handshake = await Handshake.start({ ...side, role: 'initiator', prologue: prologueOf(purpose) });
   await socket.send(await handshake.write(nothing));
-  const payload = await readOr(handshake, await inbox.next());
+  const payload = await readMessage(handshake, await inbox.next());
   const { chain, signature, maxStreams } = decodeDaemonPayload(payload);
   const key = await judge(chain);
   const signed = staticKeyInput(purpose, 'daemon', handshake.remoteStaticKey!);
@@ -92,12 +92,12 @@ export async function agreeAsDaemon(
   const first = await inbox.next();
   if (first.length !== firstBytes) throw invalid('a first message of another length');
   const handshake = await Handshake.start({ ...side, role: 'responder', prologue: prologueOf(purpose) });
-  await readOr(handshake, first);
+  await readMessage(handshake, first);
   const signature = await proof.sign(staticKeyInput(purpose, 'daemon', handshake.staticKey));
   await socket.send(
     await handshake.write(encodeDaemonPayload({ chain: proof.chain, signature, maxStreams })),
   );
-  const payload = await readOr(handshake, await inbox.next());
+  const payload = await readMessage(handshake, await inbox.next());
   if (purpose === 'pair') {
     if (payload.length > 0) throw invalid('an unexpected certificate');
     return { agreed: await handshake.finish(), chain: [], refusal: undefined };
@@ -132,7 +132,7 @@ async function refusalOf(
 }
 
 /** Reads a handshake message. @throws MESSAGE_INVALID if it is truncated, changed, or from another channel or protocol. */
-async function readOr(handshake: Handshake, message: Uint8Array): Promise<Uint8Array> {
+async function readMessage(handshake: Handshake, message: Uint8Array): Promise<Uint8Array> {
   try {
     return await handshake.read(message);
   } catch (cause) {

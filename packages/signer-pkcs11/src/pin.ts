@@ -111,7 +111,7 @@ export class PinMarker {
       login();
     } catch (error) {
       if (isPinRefused(error)) {
-        this.#saysRefused();
+        this.#markRefused();
         throw this.#refused(error);
       }
       if (!isCode(error, CKR_USER_ALREADY_LOGGED_IN)) {
@@ -138,7 +138,7 @@ export class PinMarker {
     }
   }
 
-  #saysRefused(): void {
+  #markRefused(): void {
     try {
       this.#write(refusedWord);
     } catch {

@@ -115,7 +115,7 @@ export class ChannelDeviceListener implements DeviceListener {
       ...(pairing && { strangersUnfinished: pairing.unfinished }),
       admit: async (connection) => {
         if (connection.purpose === 'node') await this.#streams.admit(connection);
-        else this.#meet(connection);
+        else this.#addStranger(connection);
       },
       serve: (stream, connection, begins) =>
         connection.purpose === 'node'
@@ -126,7 +126,7 @@ export class ChannelDeviceListener implements DeviceListener {
     });
   }
 
-  #meet(connection: DaemonChannel): void {
+  #addStranger(connection: DaemonChannel): void {
     const source = connection.remoteAddress;
     const channel = { channelBinding: connection.channelBinding, source };
     connection.unfinished.belongsTo(sourceKey(source));

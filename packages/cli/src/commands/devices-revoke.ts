@@ -68,7 +68,9 @@ async function revokeOne(cli: Cli, reference: string, options: RevokeOptions): P
     cli.output.answer(certificateJson(revoked), () => `Certificate ${serial} of ${name} is revoked.`);
   } else {
     const revoked = await withAdmin(cli, (admin) =>
-      admin.revokeDevice({ id: device.id, reason }).catch((error) => myself(cli, error, device, reason)),
+      admin
+        .revokeDevice({ id: device.id, reason })
+        .catch((error) => ownDeviceRevoked(cli, error, device, reason)),
     );
     cli.output.answer(
       deviceJson(revoked),
@@ -93,7 +95,7 @@ async function revokeMany(cli: Cli, references: readonly string[], options: Revo
     if (devices.some(({ id }) => id === own))
       throw new CliError('USAGE', 'This device is one of them. Revoke it separately, at the end.');
   }
-  await mustMean(cli, devices, options);
+  await confirmNumber(cli, devices, options);
   const ids = devices.map(({ id }) => id);
   const revoked = await withAdmin(cli, (admin) => admin.revokeDevices({ ids, reason }));
   cli.output.answer(
@@ -120,7 +122,7 @@ async function chosen(
 }
 
 /** Asks for one deliberate confirmation: shows the devices, and the person types their number. `--yes` is not enough. */
-async function mustMean(
+async function confirmNumber(
   cli: Cli,
   devices: readonly Device[],
   { count }: Pick<RevokeOptions, 'count'>,
@@ -154,7 +156,7 @@ async function mustMean(
 const numberOf = ({ length }: readonly Device[]) => (length === 1 ? '1 device is' : `${length} devices are`);
 
 /** An operator that revokes its own device is disconnected before the answer arrives. */
-async function myself(cli: Cli, error: unknown, device: Device, reason: string): Promise<Device> {
+async function ownDeviceRevoked(cli: Cli, error: unknown, device: Device, reason: string): Promise<Device> {
   const isOut = hasCode(fromConnectError(error), 'DEVICE_REVOKED');
   if (
     !isOut ||

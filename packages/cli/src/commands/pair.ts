@@ -4,10 +4,10 @@ import { X509Certificate } from 'node:crypto';
 import { hasCode, IdentityError, type SecretStore } from '@palyra/identity';
 import {
   awaitPairing,
-  claimsTheSame,
   DeviceIdentity,
   type Enrollment,
   loadEnrollments,
+  makesSameClaims,
   type PairedEnrollment,
   type PendingEnrollment,
   requestPairing,
@@ -94,7 +94,7 @@ async function pair(cli: Cli, given: string | undefined, options: PairOptions, w
     const paired = (before && (await resume(cli, secrets, before, options))) ?? (await startAnew());
 
     const known = (await loadEnrollments(secrets)).filter(({ root }) => root !== paired.root);
-    const others = known.filter((each) => claimsTheSame(each, paired));
+    const others = known.filter((each) => makesSameClaims(each, paired));
     const named = known.some(({ daemonId }) => daemonId === paired.daemonId) ? paired.root : paired.daemonId;
     const notAfter = new X509Certificate(paired.certificateChain[0]!).validToDate.getTime();
     const identity = await DeviceIdentity.load(secrets, nodeCrypto);
@@ -288,7 +288,7 @@ async function waitForOperator(
   try {
     for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, maxRetryMs)) {
       try {
-        connection ??= await untilInterrupted(signal, dialAt(cli, whereAsked(pending), pending));
+        connection ??= await untilInterrupted(signal, dialAt(cli, addressOf(pending), pending));
         if (unreachable) output.note('The daemon is answering again.');
         unreachable = undefined;
         const waiting = awaitPairing(device, pairingPeer(connection), pending, { signal });
@@ -310,7 +310,7 @@ async function waitForOperator(
   }
 }
 
-const whereAsked = ({ address, webAddress }: PendingEnrollment): PairingAddress => ({
+const addressOf = ({ address, webAddress }: PendingEnrollment): PairingAddress => ({
   host: address,
   ...(webAddress !== undefined && { web: webAddress }),
 });

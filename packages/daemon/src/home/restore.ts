@@ -150,7 +150,7 @@ async function refuseAgain(
 ): Promise<DeviceId[]> {
   const named = revokedSince === undefined || revokedSince === 'none' ? [] : revokedSince;
   const ids = [...(await devicesNamed(restored.registry, named)), ...(revokedLater ?? [])];
-  const { revoked, doubt } = await askReplaced(restored, head, replacedPath);
+  const { revoked, doubt } = await readReplaced(restored, head, replacedPath);
   if (doubt !== undefined) {
     if (revokedSince === undefined && revokedLater === undefined)
       throw revocationsUnknown(new Date(head.madeAtMs), doubt);
@@ -189,7 +189,7 @@ async function devicesNamed(registry: RegistryReads, named: readonly string[]): 
 const devicesAtOnce = 500;
 const shortestReference = 4;
 
-interface Told {
+interface Evidence {
   readonly revoked: readonly DeviceId[];
   /** The reason why the replaced registry alone is not enough. */
   readonly doubt: string | undefined;
@@ -199,7 +199,7 @@ interface Told {
  * Takes over the refusals of the replaced registry. It is complete evidence if it belongs to this daemon, is intact, and
  * continues from the backup. A registry that diverged earlier still has valid refusals; an older one has none.
  */
-async function askReplaced(restored: IdentityManager, head: BackupHead, path: string): Promise<Told> {
+async function readReplaced(restored: IdentityManager, head: BackupHead, path: string): Promise<Evidence> {
   let isTaken = false;
   try {
     return await lookAtSqliteRegistry({ path }, async (before) => {

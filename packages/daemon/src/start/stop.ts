@@ -27,13 +27,13 @@ export async function stop(
   timers.stop();
   const until = new AbortController();
   until.signal.addEventListener('abort', () => run.waitNoLonger());
-  const hurry = () => {
+  const cutCalls = () => {
     channels.close();
     setTimeout(() => until.abort(), lastWordMs);
   };
-  const deadline = setTimeout(hurry, graceMs);
-  cut?.addEventListener('abort', hurry, { once: true });
-  if (cut?.aborted) hurry();
+  const deadline = setTimeout(cutCalls, graceMs);
+  cut?.addEventListener('abort', cutCalls, { once: true });
+  if (cut?.aborted) cutCalls();
   run.stop();
   channels.drain();
   // Closes all listeners at the same time. A revocation still ends calls that are running.

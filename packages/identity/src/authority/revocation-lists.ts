@@ -183,7 +183,7 @@ class ListSlot {
         await this.#next;
       }
     }
-    return { issuerId, list: this.#good(), error: this.#failed?.error };
+    return { issuerId, list: this.#validList(), error: this.#failed?.error };
   }
 
   /** Never rejects; records the failure. */
@@ -220,7 +220,7 @@ class ListSlot {
     return !!this.#failed && Math.abs(this.#options.clock.now().getTime() - this.#failed.atMs) < restMs;
   }
 
-  #good(): RevocationList | undefined {
+  #validList(): RevocationList | undefined {
     return this.#last && this.#last.nextUpdate > this.#options.clock.now() ? this.#last : undefined;
   }
 }

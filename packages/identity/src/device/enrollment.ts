@@ -80,8 +80,8 @@ function recordName({ root, state }: RecordKey): string {
  */
 export function isOfSameDaemon(known: Enrollment, other: Enrollment): boolean {
   if (known.root === other.root) return true;
-  const claimsTheSame = known.daemonId === other.daemonId && known.trustDomain === other.trustDomain;
-  return claimsTheSame && known.trustBundle.some((root) => bytesToHex(sha256(root)) === other.root);
+  const makesSameClaims = known.daemonId === other.daemonId && known.trustDomain === other.trustDomain;
+  return makesSameClaims && known.trustBundle.some((root) => bytesToHex(sha256(root)) === other.root);
 }
 
 /**
@@ -108,7 +108,7 @@ export async function storeEnrollment(secrets: SecretStore, enrollment: Enrollme
   for (const each of replaced) await dropEnrollment(secrets, each);
   const [only, ...more] = others;
   const isSecond = !before.includes(recordName(enrollment)) && more.length === 0 && replaced.length === 0;
-  if (isSecond && only && !claimsTheSame(only, enrollment)) await setDefaultDaemon(secrets, only.root);
+  if (isSecond && only && !makesSameClaims(only, enrollment)) await setDefaultDaemon(secrets, only.root);
 }
 
 export async function dropEnrollment(secrets: SecretStore, enrollment: RecordKey): Promise<void> {
@@ -119,7 +119,7 @@ export async function dropEnrollment(secrets: SecretStore, enrollment: RecordKey
 }
 
 /** Whether one daemon could be mistaken for the other by its own claims. */
-export function claimsTheSame(one: Enrollment, other: Enrollment): boolean {
+export function makesSameClaims(one: Enrollment, other: Enrollment): boolean {
   return (
     one.daemonId === other.daemonId || one.trustDomain === other.trustDomain || one.address === other.address
   );

@@ -21,7 +21,12 @@ export async function mustBeOwnFolder(folder: string): Promise<void> {
     try {
       const { uid } = await lstat(path);
       if (uid === user) return;
-      throw anothers(folder, await nameOf(uid), await nameOf(user), uid === 0 && (await isEmpty(folder)));
+      throw ownedByAnother(
+        folder,
+        await nameOf(uid),
+        await nameOf(user),
+        uid === 0 && (await isEmpty(folder)),
+      );
     } catch (error) {
       if (error instanceof IdentityError) throw error;
       const code = codeOf(error);
@@ -41,7 +46,7 @@ async function isEmpty(folder: string): Promise<boolean> {
   return (await readdir(folder).catch(() => ['unknown'])).length === 0;
 }
 
-function anothers(folder: string, owner: string, user: string, canBeGiven: boolean): IdentityError {
+function ownedByAnother(folder: string, owner: string, user: string, canBeGiven: boolean): IdentityError {
   const other = canBeGiven
     ? ` It is empty; to give it to this user, run: sudo chown ${user.replace('#', '')} ${quoted(folder)}`
     : '';

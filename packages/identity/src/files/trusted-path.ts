@@ -32,10 +32,10 @@ export interface TrustedPathOptions {
 export function checkTrusted(path: string, options: TrustedPathOptions = {}): Promise<boolean> {
   const file = resolve(path);
   return withStoreErrors(file, async () => {
-    const way = await wayTo(file).catch(unlessMissing);
+    const way = await pathSteps(file).catch(unlessMissing);
     if (way === undefined) return false;
     // In a user namespace, root has another number. The owner of `/` controls the file system in any case.
-    checkWay(file, way, new Set([process.geteuid?.(), 0, way[0]!.stats.uid]), options);
+    checkSteps(file, way, new Set([process.geteuid?.(), 0, way[0]!.stats.uid]), options);
     return true;
   });
 }
@@ -75,7 +75,7 @@ const sticky = 0o1000;
 const isHandedOver = (path: string) => /^\/(dev|proc\/[^/]+)\/fd\/[0-9]+$/.test(path);
 
 /** Every step by which the system finds the file, from `/` on: folders, links, and last the file itself. */
-async function wayTo(file: string): Promise<[Step, ...Step[]]> {
+async function pathSteps(file: string): Promise<[Step, ...Step[]]> {
   const way: [Step, ...Step[]] = [{ path: '/', stats: await lstat('/') }];
   let ahead = file.split('/');
   let at = '/';
@@ -103,7 +103,7 @@ async function wayTo(file: string): Promise<[Step, ...Step[]]> {
   return way;
 }
 
-function checkWay(
+function checkSteps(
   file: string,
   way: readonly [Step, ...Step[]],
   trusted: ReadonlySet<number | undefined>,

@@ -13,7 +13,7 @@ export async function autoApprover(reads: RegistryReads, pairing: Pairing): Prom
   const { autoApprovedBy: by } = pairing;
   if (by === undefined || pairing.state !== 'pending_approval') return undefined;
   const decider = deviceNamed(by);
-  if (decider && !(await stillDecides(reads, decider, pairing.id))) return undefined;
+  if (decider && !(await mayStillDecide(reads, decider, pairing.id))) return undefined;
   const { request } = pairing;
   const known = await reads.device(request.deviceId);
   if (!known) return by;
@@ -25,7 +25,7 @@ export async function autoApprover(reads: RegistryReads, pairing: Pairing): Prom
  * Whether the decision of a device that was an operator when it made this code still counts. It was made with one key, one
  * certificate and one grant of the role. Whatever ends one of them ends the decision.
  */
-async function stillDecides(reads: RegistryReads, deviceId: DeviceId, pairingId: Ulid): Promise<boolean> {
+async function mayStillDecide(reads: RegistryReads, deviceId: DeviceId, pairingId: Ulid): Promise<boolean> {
   const device = await reads.device(deviceId);
   if (!device || isShutOut(device) || device.role !== 'operator') return false;
   if (device.cloneSeenAt || device.certificateRevokedAt) return false;

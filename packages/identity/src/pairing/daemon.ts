@@ -175,7 +175,7 @@ export class PairingResponder {
       )) &&
       (await crypto.verifyP256(hello.tlsKey, tlsKeyProofInput(keys.transcript), request.tlsKeyProof));
     if (!proven || pairingId === undefined) {
-      this.#sessions.letGo(session);
+      this.#sessions.release(session);
       if (pairingId !== undefined && !(await this.#mayConfirm(pairingId)))
         await exhaust(this.#options, pairingId);
       throw codeWrong();

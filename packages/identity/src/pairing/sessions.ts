@@ -106,7 +106,7 @@ export class Sessions {
   }
 
   /** Releases the code after a call. */
-  letGo(session: Session): void {
+  release(session: Session): void {
     this.#inHand.delete(session);
   }
 

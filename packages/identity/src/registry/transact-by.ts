@@ -21,12 +21,12 @@ export function transactBy<T>(
   work: (tx: RegistryTransaction, by: ActorName | undefined) => Promise<T>,
 ): Promise<T> {
   return registry.transact(async (tx) => {
-    if (actor?.kind === 'device') await mustOperate(tx, actor, clock.now());
+    if (actor?.kind === 'device') await requireOperator(tx, actor, clock.now());
     return work(tx, actor && actorName(actor));
   });
 }
 
-async function mustOperate(
+async function requireOperator(
   tx: RegistryTransaction,
   { deviceId, serial }: Extract<Actor, { kind: 'device' }>,
   now: Date,

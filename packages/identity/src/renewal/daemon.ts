@@ -130,7 +130,9 @@ export class RenewalDesk {
     // A device that has to wait gets no signature.
     if (doubt !== undefined || device.certificateRevokedAt) {
       const at = clock.now();
-      const refusal = await registry.transact(async (tx) => permit(tx, await this.#same(tx, device), at));
+      const refusal = await registry.transact(async (tx) =>
+        permit(tx, await this.#unchanged(tx, device), at),
+      );
       if (refusal) throw refusal;
     }
     return this.#issue(device, request.tlsKey, { type: 'recovery', source }, permit);
@@ -145,7 +147,7 @@ export class RenewalDesk {
   }
 
   /** The present device. @throws DEVICE_NOT_FOUND if another key has taken over the id since this one was proven. */
-  async #same(tx: RegistryTransaction, proven: Device): Promise<Device> {
+  async #unchanged(tx: RegistryTransaction, proven: Device): Promise<Device> {
     const device = await tx.device(proven.id);
     if (!device || !this.#options.crypto.equal(device.identityKey, proven.identityKey)) throw unknownDevice();
     return device;

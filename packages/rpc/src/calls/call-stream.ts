@@ -103,7 +103,7 @@ export class CallStream {
   /** The peer's next data; undefined after the last. Each read grants the peer as many new bytes. */
   async read(): Promise<Uint8Array | undefined> {
     const bytes = await this.#body.read();
-    if (bytes) this.#took(bytes.length);
+    if (bytes) this.#grantCredit(bytes.length);
     return bytes;
   }
 
@@ -235,7 +235,7 @@ export class CallStream {
   }
 
   /** Grants half a window at a time, so that small messages need no WINDOW frame. */
-  #took(size: number): void {
+  #grantCredit(size: number): void {
     this.#taken += size;
     if (this.#taken < initialWindowBytes / 2 || this.#expected === 'nothing' || this.over) return;
     this.#receiveCredit += this.#taken;

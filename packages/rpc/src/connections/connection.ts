@@ -161,11 +161,11 @@ export class Connection {
     if (this.#cutAt !== undefined) {
       if (now >= this.#cutAt) this.cut();
     } else if (this.#session?.destroyed || this.#secure?.destroyed || this.socket.destroyed) this.end();
-    else if (this.#isStranger) this.#lookAtStranger(now, times);
-    else this.#lookAtKnown(now, times);
+    else if (this.#isStranger) this.#checkStranger(now, times);
+    else this.#checkKnown(now, times);
   }
 
-  #lookAtStranger(
+  #checkStranger(
     now: number,
     { strangerIdleMs, handshakeTimeoutMs = strangerIdleMs }: ConnectionTimes,
   ): void {
@@ -182,7 +182,7 @@ export class Connection {
   }
 
   /** Measured by bytes, because Node resets its own session timeout at every frame, which makes up a tenth of a call's cost. */
-  #lookAtKnown(now: number, { idleTimeoutMs }: ConnectionTimes): void {
+  #checkKnown(now: number, { idleTimeoutMs }: ConnectionTimes): void {
     // The session lets running calls end, and the kernel reports when their peer has gone.
     if (this.#session?.closed) return;
     const { bytesRead } = this.#secure ?? this.socket;

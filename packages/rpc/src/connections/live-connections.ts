@@ -111,7 +111,7 @@ export class LiveConnections {
     if (own && own.size >= strangersPerSource) {
       const oldest = idlest(own);
       if (!oldest || performance.now() - oldest.since < newcomerMs) return false;
-      this.#endForAnother(oldest);
+      this.#endToMakeRoom(oldest);
     }
     if (this.#all.size < connections) return true;
     const [over] = this.#over;
@@ -122,7 +122,7 @@ export class LiveConnections {
     }
     const victim = this.#idlestOfMost() ?? this.#oldestOfMost((own?.size ?? 0) + 1);
     if (!victim) return false;
-    this.#endForAnother(victim);
+    this.#endToMakeRoom(victim);
     return true;
   }
 
@@ -148,7 +148,7 @@ export class LiveConnections {
     return most?.values().next().value;
   }
 
-  #endForAnother(connection: Connection): void {
+  #endToMakeRoom(connection: Connection): void {
     this.#onRefused();
     connection.cut();
     this.#forget(connection);
