@@ -13,7 +13,7 @@ import {
   recoverCertificate,
   renewCertificate,
   sameBytes,
-  storeAnnouncedEndpoints,
+  storeToldEndpoints,
 } from '@palyra/identity/device-portable';
 import type { EndpointLists } from '@palyra/identity/values';
 import type { Http2Connection } from '@palyra/rpc';
@@ -131,7 +131,7 @@ export class AgentCertificate {
   }
 
   async takeEndpoints(lists: EndpointLists | undefined): Promise<void> {
-    this.#setEndpoints(await storeAnnouncedEndpoints(this.#options.device.secrets, this.#enrollment, lists));
+    this.#setEndpoints(await storeToldEndpoints(this.#options.device.secrets, this.#enrollment, lists));
   }
 
   /** Takes only the endpoints of a record, because a new certificate may have arrived during its read or write. */

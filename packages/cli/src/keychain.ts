@@ -14,7 +14,7 @@ interface Entry {
 const service = 'palyra';
 /** Without this, the library would fall back to the kernel's keyring, which forgets its keys when the machine restarts. */
 const onlyPersistent = { linux: { store: 'secret-service' } };
-/** Time for the keychain to answer, ms. A locked keychain asks its owner first. */
+/** A locked keychain asks its owner first, ms. */
 const timeoutMs = 60_000;
 
 export class Keychain {
@@ -52,11 +52,11 @@ export class Keychain {
     return secret ? Uint8Array.from(secret) : undefined;
   }
 
-  /** @throws STORE_FAILED if the keychain did not store the secret. */
+  /** @throws STORE_FAILED if the keychain did not keep the secret. */
   async write(secret: Uint8Array): Promise<void> {
     await inTime(this.#entry.setSecret(secret));
     const kept = await this.read();
-    if (!kept || Buffer.compare(kept, secret) !== 0) throw unusable(new Error('it did not store the key'));
+    if (!kept || Buffer.compare(kept, secret) !== 0) throw unusable(new Error('it did not keep the key'));
   }
 
   /** @throws STORE_FAILED */

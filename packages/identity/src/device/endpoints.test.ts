@@ -9,8 +9,8 @@ import {
   nodeEndpoints,
   pairingEndpoints,
   quicEndpoints,
-  storeAnnouncedEndpoints,
   storeEndpointsByHand,
+  storeToldEndpoints,
 } from './endpoints.ts';
 
 const paired = { root: 'ab', address: 'one.example:7443', nodeAddress: 'one.example:7444' };
@@ -19,7 +19,7 @@ const told = { pairing: ['two.example:7443'], node: ['two.example:7444'], quic: 
 test('stored addresses are read back, including the zone of an address that was set by hand', async () => {
   const secrets = new MemorySecretStore();
   const byHand = { node: ['[fe80::1%eth0]:7444'] };
-  await storeAnnouncedEndpoints(secrets, paired, told);
+  await storeToldEndpoints(secrets, paired, told);
   await storeEndpointsByHand(secrets, paired.root, byHand);
   assert.deepEqual(await loadEndpoints(secrets, paired.root), { told, byHand });
   assert.deepEqual(await loadEndpoints(secrets, 'cd'), {}, 'each daemon has its own records');

@@ -47,7 +47,7 @@ const nameOf = (root: string, what: 'told' | 'by-hand') => `endpoints/${root}/${
  * that the device does not lose a certificate over them.
  * @returns the enrollment with its present endpoints.
  */
-export async function storeAnnouncedEndpoints<E extends KnownEndpoints & { readonly root: string }>(
+export async function storeToldEndpoints<E extends KnownEndpoints & { readonly root: string }>(
   secrets: SecretStore,
   enrollment: E,
   lists: Partial<EndpointLists> | undefined,

@@ -25,8 +25,8 @@ export {
   nodeEndpoints,
   pairingEndpoints,
   quicEndpoints,
-  storeAnnouncedEndpoints,
   storeEndpointsByHand,
+  storeToldEndpoints,
   webEndpoints,
 } from './endpoints.ts';
 export {

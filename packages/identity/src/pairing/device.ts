@@ -4,7 +4,7 @@ import { bytesToHex } from '@noble/curves/utils.js';
 import { checkIssuedChain } from '../certificate/issued-chain.ts';
 import type { Clock } from '../clock.ts';
 import type { DeviceCrypto } from '../crypto/port.ts';
-import { dropEndpoints, storeAnnouncedEndpoints } from '../device/endpoints.ts';
+import { dropEndpoints, storeToldEndpoints } from '../device/endpoints.ts';
 import {
   dropEnrollment,
   type PairedEnrollment,
@@ -196,7 +196,7 @@ export async function awaitPairing(
     await storeEnrollment(secrets, paired);
     // Endpoints set by hand earlier were for the daemon's old address.
     await dropEndpoints(secrets, paired.root);
-    return storeAnnouncedEndpoints(secrets, paired, update.endpoints);
+    return storeToldEndpoints(secrets, paired, update.endpoints);
   }
   throw new IdentityError(
     'UNREACHABLE',

@@ -7,7 +7,7 @@ import { readOwnCertificate } from '../certificate/own-certificate.ts';
 import { RENEWAL_SHARE } from '../certificate/renewal-share.ts';
 import type { Clock } from '../clock.ts';
 import type { DeviceTlsKey } from '../crypto/port.ts';
-import { storeAnnouncedEndpoints } from '../device/endpoints.ts';
+import { storeToldEndpoints } from '../device/endpoints.ts';
 import { type PairedEnrollment, storeEnrollment } from '../device/enrollment.ts';
 import type { DeviceIdentity } from '../device/identity.ts';
 import { hasCode } from '../errors.ts';
@@ -157,5 +157,5 @@ async function adopt(
     renewAfterMs: reply.renewAfterMs ?? 0,
   };
   await storeEnrollment(device.secrets, renewed);
-  return storeAnnouncedEndpoints(device.secrets, renewed, reply.endpoints);
+  return storeToldEndpoints(device.secrets, renewed, reply.endpoints);
 }

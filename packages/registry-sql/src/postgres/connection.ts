@@ -12,7 +12,7 @@ const connectMs = 5_000;
 const answerMs = 15_000;
 const statementMs = 10_000;
 
-/** The purpose of a connection, with its limits. */
+/** For what a connection is used. */
 export interface SessionOptions {
   /** A transaction that waits longer for its next statement is ended by the server, ms. */
   readonly idleInTransactionMs?: number;
@@ -44,7 +44,7 @@ export class PostgresConnection {
     } catch (error) {
       connection.#break(error);
       if (error instanceof IdentityError || sqlState(error)) throw storeError(error, address.name);
-      // The peer is not the database, or did not prove that it is.
+      // Whatever answered, it is not the database, or did not prove to be.
       throw unreachable(address.name, reasonOf(error), error);
     }
   }
@@ -59,7 +59,7 @@ export class PostgresConnection {
     });
   }
 
-  /** Whether the connection can no longer be used. */
+  /** Whether nothing can be asked any more. */
   get isBroken(): boolean {
     return this.#broken !== undefined;
   }
@@ -101,7 +101,7 @@ export class PostgresConnection {
     await this.#client.end().catch(() => {});
   }
 
-  /** Ends the connection at once, even during a statement. */
+  /** Ends it at once, whatever it is doing. */
   destroy(): void {
     this.#break(new Error('it was closed'));
   }
@@ -150,7 +150,7 @@ export class PostgresConnection {
     const [row = {}] = await this.execute(
       [
         ...Object.entries(settings).map(([name, value]) => `set ${name} = ${value}`),
-        // Acknowledged changes are on the disk. Stricter settings are kept.
+        // What is acknowledged is on the disk. Stricter settings stay.
         "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')",
         "select pg_is_in_recovery() as standby, current_setting('fsync') as fsync, current_setting('server_encoding') as encoding",
       ].join(';'),
@@ -171,7 +171,7 @@ export class PostgresConnection {
   #break(error: unknown): void {
     if (this.#broken) return;
     this.#broken = error instanceof Error ? error : new Error(String(error));
-    // During a query, this destroys the socket. A failure here does not matter.
+    // With a query that runs, this destroys the socket; it cannot fail in a way that matters.
     this.#client.end().catch(() => {});
     this.#ended.resolve();
   }
@@ -193,7 +193,7 @@ const bigint = 20;
 const bytea = 17;
 const asText = (text: string) => text;
 
-/** Whole numbers as numbers, bytes as bytes, and everything else as the server's text. */
+/** Whole numbers as numbers, bytes as bytes, and all else as the text that the server sends. */
 const types = {
   getTypeParser(type: number, format?: string): (value: never) => unknown {
     if (format === 'binary') return asText as (value: never) => unknown;
