@@ -63,7 +63,7 @@ test('a report is not repeated after a restart', async (t) => {
   assert.notEqual((await again.admin.getDevice({ id })).device?.cloneSeenMs, 0n);
 });
 
-test('only a release lets a quarantined device in, and the operator can revoke it permanently', async (t) => {
+test('in quarantine no approval lets the device in, and the operator can revoke it permanently', async (t) => {
   const { clock, daemon, device, id, knock, renewed } = await copied(t, 'http2', { cloning: 'quarantine' });
   const again = await request(daemon, device);
   const other = await makeDevice({ identity: await sameIdOtherKey(device.identity), clock });
