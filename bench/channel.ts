@@ -25,7 +25,7 @@ import {
 const overheadBytes = 4 + 2 + 16;
 
 /** Handshakes in one round, and at one time. One device may have 16 connections on a listener. */
-const perRound = 40;
+const perRound = 32;
 const lanes = 8;
 const devices = 500;
 
@@ -123,8 +123,8 @@ async function measureHandshakes(
     cpu[name].push((await daemon.ask('cpu')) - before);
     return ms;
   };
-  const rounds = 40;
-  const times = await interleave({ channel: round('channel'), http2: round('http2') }, { rounds, warmUp: 5 });
+  const rounds = 20;
+  const times = await interleave({ channel: round('channel'), http2: round('http2') }, { rounds, warmUp: 3 });
   const cost = (name: 'channel' | 'http2') => ({
     ms: times[name],
     processorUs: (median(cpu[name].slice(-rounds)) * 1000) / perRound,
