@@ -2,6 +2,7 @@
 
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { inBrowser } from './browser.ts';
 import { overChannel } from './channel.ts';
 import { consoleScroll } from './console.ts';
 import { handshake } from './handshake.ts';
@@ -29,6 +30,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   quic: overQuic,
   channel: overChannel,
   transports: loseAndDelay,
+  browser: inBrowser,
   console: consoleScroll,
 };
 

@@ -27,8 +27,9 @@ export async function buildPalyra(folder: string): Promise<string> {
     cwd: repository,
     input: {
       main: join(cli, 'src/main.ts'),
-      // The daemon starts this program as a separate process, by its path.
+      // These run as separate processes, which are started by their paths.
       'token-process': join(repository, 'packages/signer-pkcs11/src/token-process.ts'),
+      'keychain-process': join(cli, 'src/keychain-process.ts'),
     },
     platform: 'node',
     external: Object.values(outsideTheBuild).flat(),

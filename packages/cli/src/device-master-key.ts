@@ -30,7 +30,7 @@ export async function deviceMasterKey(
 ): Promise<MasterKey> {
   const account = await keychainAccount(home);
   if (account === undefined) return masterKeyFromFile({ path: home.deviceMasterKey, ...options });
-  const bytes = await (await Keychain.open(account)).read();
+  const bytes = await new Keychain(account).read();
   if (bytes?.length === keyBytes) return new MasterKey(bytes);
   throw new IdentityError(
     'MASTER_KEY_WRONG',
@@ -62,7 +62,7 @@ export async function moveToKeychain(home: Home): Promise<boolean> {
   }
   const account = randomBytes(16).toString('hex');
   const bytes = randomBytes(keyBytes);
-  const keychain = await Keychain.open(account);
+  const keychain = new Keychain(account);
   await keychain.write(bytes);
   try {
     await withStore(home, (store) =>
@@ -103,7 +103,7 @@ export async function moveToKeyFile(home: Home): Promise<boolean> {
       },
     }),
   );
-  await (await Keychain.open(account)).remove();
+  await new Keychain(account).remove();
   return true;
 }
 

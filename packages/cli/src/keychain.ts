@@ -1,81 +1,66 @@
 // One secret in the keychain of this person's operating system: a Secret Service on Linux (GNOME, KDE), Keychain on macOS. The
 // library is optional, and many machines have no keychain.
 
+import { fork } from 'node:child_process';
+import { extname, join } from 'node:path';
 import { IdentityError } from '@palyra/identity';
-import { reasonOf } from '@palyra/identity/values';
+import type { KeychainReply, KeychainRequest } from './keychain-process.ts';
 
-/** The part of `@napi-rs/keyring` that is used. Its own types are not imported, because the package may be missing. */
-interface Entry {
-  getSecret(): Promise<ArrayLike<number> | null>;
-  setSecret(secret: Uint8Array): Promise<void>;
-  deleteCredential(): Promise<boolean>;
-}
-
-const service = 'palyra';
-/** Without this, the library would fall back to the kernel's keyring, which forgets its keys when the machine restarts. */
-const onlyPersistent = { linux: { store: 'secret-service' } };
 /** A locked keychain asks its owner first, ms. */
 const timeoutMs = 60_000;
+const program = join(import.meta.dirname, `keychain-process${extname(import.meta.filename)}`);
 
 export class Keychain {
-  readonly #entry: Entry;
+  readonly #account: string;
+  readonly #timeoutMs: number;
 
-  /** @param account names the secret. @throws STORE_FAILED if this machine has no keychain. */
-  static async open(account: string): Promise<Keychain> {
-    const name: string = '@napi-rs/keyring';
-    let AsyncEntry: new (service: string, account: string, options: object) => Entry;
-    try {
-      ({ AsyncEntry } = await import(name));
-    } catch (cause) {
-      throw new IdentityError(
-        'STORE_FAILED',
-        'No keychain can be used here: the package @napi-rs/keyring is missing.',
-        {
-          cause,
-        },
-      );
-    }
-    try {
-      return new Keychain(new AsyncEntry(service, account, onlyPersistent));
-    } catch (cause) {
-      throw unusable(cause);
-    }
-  }
-
-  private constructor(entry: Entry) {
-    this.#entry = entry;
+  /** @param account names the secret. */
+  constructor(account: string, limits = { timeoutMs }) {
+    this.#account = account;
+    this.#timeoutMs = limits.timeoutMs;
   }
 
   /** @returns undefined if there is no such secret, or if the keychain hides it while it is locked. @throws STORE_FAILED */
-  async read(): Promise<Uint8Array | undefined> {
-    const secret = await inTime(this.#entry.getSecret());
-    return secret ? Uint8Array.from(secret) : undefined;
+  read(): Promise<Uint8Array | undefined> {
+    return this.#ask({ what: 'read' });
   }
 
   /** @throws STORE_FAILED if the keychain did not keep the secret. */
   async write(secret: Uint8Array): Promise<void> {
-    await inTime(this.#entry.setSecret(secret));
-    const kept = await this.read();
-    if (!kept || Buffer.compare(kept, secret) !== 0) throw unusable(new Error('it did not keep the key'));
+    const kept = await this.#ask({ what: 'write', secret });
+    if (!kept || Buffer.compare(kept, secret) !== 0) throw unusable('it did not keep the key');
   }
 
   /** @throws STORE_FAILED */
   async remove(): Promise<void> {
-    await inTime(this.#entry.deleteCredential());
+    await this.#ask({ what: 'remove' });
+  }
+
+  #ask(request: Omit<KeychainRequest, 'account'>): Promise<Uint8Array | undefined> {
+    return ask({ account: this.#account, ...request }, this.#timeoutMs);
   }
 }
 
-async function inTime<T>(work: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
+async function ask(request: KeychainRequest, limitMs: number): Promise<Uint8Array | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<KeychainReply>();
+  const child = fork(program, {
+    serialization: 'advanced',
+    stdio: ['pipe', 'ignore', 'ignore', 'ipc'],
+    execArgv: [],
+  });
+  const timer = setTimeout(() => reject(unusable(`no answer within ${limitMs / 1000} s`)), limitMs);
+  child.once('message', (reply) => resolve(reply as KeychainReply));
+  child.once('error', () => reject(unusable('the process for it does not start')));
+  child.once('exit', () => reject(unusable('the process for it ended')));
+  child.send(request, (error) => error && reject(unusable('the process for it ended')));
   try {
-    return await Promise.race([work, promise]);
-  } catch (cause) {
-    throw unusable(cause);
+    const reply = await promise;
+    if ('problem' in reply) throw unusable(reply.problem);
+    return reply.secret;
   } finally {
     clearTimeout(timer);
+    child.kill('SIGKILL');
   }
 }
 
-const unusable = (cause: unknown) =>
-  new IdentityError('STORE_FAILED', `No keychain can be used here: ${reasonOf(cause)}.`, { cause });
+const unusable = (why: string) => new IdentityError('STORE_FAILED', `No keychain can be used here: ${why}.`);
