@@ -29,7 +29,7 @@ const places: readonly (Place & { readonly path: IconName })[] = [
     page: (id) => (id ? <DevicePage key={id} id={id} /> : <Devices />),
   },
   { path: 'authority', name: 'Authority', page: () => <AuthorityPage /> },
-  { path: 'activity', name: 'Activity', page: () => <Activity /> },
+  { path: 'activity', name: 'Activity', page: (id) => <Activity key={id} id={id} /> },
   { path: 'health', name: 'Health', page: () => <Health /> },
 ];
 

@@ -65,6 +65,9 @@ const actions: Readonly<Record<string, string>> = {
   'device.renamed': 'Device renamed',
   'device.role_changed': 'Operator role granted or removed',
   'device.host_names_changed': 'Host names changed',
+  'device.labels_changed': 'Labels changed',
+  'device.carried_over': 'Device carried over by a restore',
+  'certificate.carried_over': 'Certificate carried over by a restore',
   'device.identity_key_replaced': 'Identity key replaced',
   'capability.executed': 'Capability run',
 };

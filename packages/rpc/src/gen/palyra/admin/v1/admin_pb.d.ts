@@ -378,6 +378,13 @@ export declare type PairingDevice = Message<"palyra.admin.v1.PairingDevice"> & {
    * @generated from field: palyra.admin.v1.DeviceRole role = 9;
    */
   role: DeviceRole;
+
+  /**
+   * The daemon's name for the device with this id, whatever its key; empty when there is no such device.
+   *
+   * @generated from field: string known_name = 20;
+   */
+  knownName: string;
 };
 
 /**
