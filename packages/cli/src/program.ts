@@ -6,19 +6,6 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { type Cli, sideOf } from './cli.ts';
 import { type CommandModule, commandModules, neededModules } from './command-modules.ts';
-import { addAudit } from './commands/audit.ts';
-import { addBackup } from './commands/backup.ts';
-import { addCa } from './commands/ca.ts';
-import { addCompletion } from './commands/completion.ts';
-import { addConsole } from './commands/console.ts';
-import { addDaemon } from './commands/daemon.ts';
-import { addDevices } from './commands/devices.ts';
-import { addNode } from './commands/node.ts';
-import { addPair } from './commands/pair.ts';
-import { addPairing } from './commands/pairing.ts';
-import { addPasskeys } from './commands/passkeys.ts';
-import { addRenew } from './commands/renew.ts';
-import { addStatus } from './commands/status.ts';
 import { CliError, exitCodeHelp, exitCodeLine, exitCodes, failureOf } from './failure.ts';
 import { withExamples } from './help.ts';
 import { resolveHome } from './home.ts';
@@ -99,23 +86,6 @@ export async function buildProgram(
     if (needsOwnHome(path, cli().remote !== undefined)) await mustBeOwnFolder(cli().home.path);
   });
   for (const { load } of modules) (await load())(program, cli);
-  for (const add of [
-    addDaemon,
-    addPair,
-    addPairing,
-    addDevices,
-    addPasskeys,
-    addNode,
-    addRenew,
-    addBackup,
-    addStatus,
-    addCa,
-    addAudit,
-    addConsole,
-    addCompletion,
-  ]) {
-    add(program, cli);
-  }
   withExamples(program, 'palyra daemon', 'palyra pair 192.168.1.5', 'palyra pairing approve');
   return program.addHelpText(
     'afterAll',
