@@ -68,6 +68,7 @@ const pages: readonly (readonly [name: string, hash: string, prepare?: (page: Pa
   ['authority', '/authority'],
   ['activity', '/activity'],
   ['health', '/health'],
+  ['passkeys', '/passkeys'],
 ];
 
 await mkdir(folder, { recursive: true });

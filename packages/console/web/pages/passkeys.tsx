@@ -50,7 +50,7 @@ export function PasskeysPage() {
       </header>
       <Problem text={problem} />
       {passkeys && (
-        <section class="card" aria-label="Passkeys">
+        <section class="card stack" aria-label="Passkeys">
           <p>
             {passkeys.length > 0 ? (
               <Tag tone="good">The console asks for a passkey</Tag>

@@ -3,7 +3,7 @@
 import { type AuditEntry, auditGuesses } from '@palyra/rpc/admin';
 import { actionName, isAlarming } from '../kinds.ts';
 import { settledGuesses } from '../live.ts';
-import { formatClock, formatDay } from '../time.ts';
+import { formatClock, formatDateTime, formatDay } from '../time.ts';
 import { Tag, type Tone } from './elements.tsx';
 
 export function AuditList({ entries }: { entries: readonly AuditEntry[] }) {
@@ -49,11 +49,13 @@ function Subject({ entry }: { entry: AuditEntry }) {
   const about = `${subject}\nhash ${hash}`;
   return (
     <span class="subject" title={about}>
-      {deviceName ? (
+      {deviceId ? (
         <a href={`#/devices/${deviceId}`}>
           <bdi>{deviceName}</bdi>
         </a>
-      ) : null}
+      ) : (
+        <bdi>{deviceName}</bdi>
+      )}
       {subject !== deviceId && <small class="mono">{subject}</small>}
     </span>
   );
@@ -75,17 +77,26 @@ function Detail({ entry }: { entry: AuditEntry }) {
         const device = actor ?? (name === 'device' ? String(value) : undefined);
         return (
           <span key={name}>
-            {name.replace(/([A-Z])/g, ' $1').toLowerCase()}:{' '}
+            {wordsOf(name)}:{' '}
             {device ? (
               <a href={`#/devices/${device}`}>
                 <bdi>{(actor && entry.byName) || device}</bdi>
               </a>
             ) : (
-              <bdi>{String(value)}</bdi>
+              <bdi>{shownValue(name, value)}</bdi>
             )}
           </span>
         );
       })}
     </>
   );
+}
+
+/** `expires at` for `expires_at` and for `expiresAt`. */
+const wordsOf = (name: string): string => name.replace(/_|(?=[A-Z])/g, ' ').toLowerCase();
+
+/** Instants are numbers of milliseconds. */
+function shownValue(name: string, value: unknown): string {
+  const isTime = typeof value === 'number' && /(?:_at|_before|_after)$/.test(name);
+  return isTime ? formatDateTime(BigInt(value)) : String(value);
 }

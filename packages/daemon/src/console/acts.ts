@@ -3,7 +3,7 @@
 //
 //   beginAct(call) ─> challenge = SHA-256(nonce, method, request) ─> assertion over it ─> take(the call, as it arrives)
 
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { IdentityError, lvCat } from '@palyra/identity/portable';
 import type { Clock } from '@palyra/identity/values';
 
@@ -50,7 +50,7 @@ export class Acts {
     this.#open.delete(challenge);
     if (!open || open.endsAtMs <= this.#now())
       throw wrong('This use of a passkey was too late, or was counted already.');
-    if (!sameText(challengeOf(open.nonce, act), challenge))
+    if (challengeOf(open.nonce, act) !== challenge)
       throw wrong('The passkey confirmed another act than this one.');
   }
 
@@ -67,6 +67,3 @@ function challengeOf(nonce: Uint8Array, { method, request, session }: Act): stri
 export function wrong(message: string, cause?: unknown): IdentityError {
   return new IdentityError('PASSKEY_WRONG', message, { cause });
 }
-
-const sameText = (a: string, b: string): boolean =>
-  a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));

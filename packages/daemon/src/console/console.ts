@@ -26,7 +26,7 @@ export async function startConsole(options: {
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly onError: (error: unknown, where: string) => void;
 }): Promise<Console> {
-  const { host, port } = options.config;
+  const { port } = options.config;
   const { sessions, admin } = options;
   let origin = '';
   const passkeys = new ConsolePasskeys({
@@ -35,7 +35,6 @@ export async function startConsole(options: {
     origin: () => origin,
   });
   const shared = {
-    host,
     sessions,
     pages: await ConsolePages.load(consolePages),
     // A session that could make login links could outlive its own end.
@@ -44,7 +43,7 @@ export async function startConsole(options: {
     onInternal: options.onError,
   };
   const listener = await listenAt(
-    { name: 'console', host, port: port ?? usualPort },
+    { name: 'console', host: '127.0.0.1', port: port ?? usualPort },
     listenFirst(shared, port),
   );
   origin = listener.origin;

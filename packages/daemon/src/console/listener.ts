@@ -13,7 +13,6 @@ import { type ConsolePages, securityHeaders } from './pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './sessions.ts';
 
 export interface ConsoleListenerOptions {
-  readonly host: string;
   readonly port: number;
   readonly sessions: ConsoleSessions;
   readonly pages: ConsolePages;
@@ -69,9 +68,9 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
       refuse(response, error instanceof ConsoleRefusal ? error.kind : 'internal', error.message);
     });
   };
-  const listener = await listenPlainHttp(options, limits, answerTo);
+  const listener = await listenPlainHttp({ host: '127.0.0.1', port: options.port }, limits, answerTo);
   const { port } = listener;
-  const others = await otherLoopback(options.host, port, (at) => listenPlainHttp(at, limits, answerTo)).catch(
+  const others = await otherLoopback((host) => listenPlainHttp({ host, port }, limits, answerTo)).catch(
     async (error) => {
       await listener.close();
       throw error;
@@ -185,13 +184,9 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
  * would get the console's visitors, and their login links.
  * @throws EADDRINUSE
  */
-async function otherLoopback(
-  host: string,
-  port: number,
-  listen: (at: { readonly host: string; readonly port: number }) => Promise<PlainHttp>,
-): Promise<PlainHttp[]> {
+async function otherLoopback(listen: (host: string) => Promise<PlainHttp>): Promise<PlainHttp[]> {
   try {
-    return [await listen({ host: host === '::1' ? '127.0.0.1' : '::1', port })];
+    return [await listen('::1')];
   } catch (error) {
     // A machine without IPv6: nobody can listen there.
     if (['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(codeOf(error) ?? '')) return [];
