@@ -1,6 +1,7 @@
 // Passkeys: an act is confirmed for itself alone, on this console, once. Every call is made as a page would make it.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   create,
@@ -10,6 +11,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
+import { backupHome, restoreHome } from '@palyra/daemon/home';
 import { AdminService, dialNode } from '@palyra/rpc';
 import { DeviceRole, ErrorInfoSchema } from '@palyra/rpc/admin';
 import { ConsoleClient } from '../testing/console-client.ts';
@@ -19,6 +21,7 @@ import { answer } from '../testing/palyra-process.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair, request } from '../testing/sample-device.ts';
 import { SoftPasskey } from '../testing/soft-passkey.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 
 const methods = AdminService.method;
 
@@ -189,6 +192,48 @@ test('an assertion is good once, for its act, in its session, on this origin, in
   await daemon.admin.setDeviceRole({ id: one.identity.id, role: DeviceRole.DEVICE });
   assert.equal(await tryWith(once), 'PASSKEY_WRONG', 'a replay');
   assert.equal((await daemon.admin.getDevice({ id: one.identity.id })).device?.role, DeviceRole.DEVICE);
+});
+
+test('a passkey that does not count, as synced ones, works again and again', async (t) => {
+  const { client } = await openPage(t);
+  const { origin } = client;
+  const passkey = await register(client);
+  const message = { autoApprove: true };
+  for (let use = 0; use < 3; use += 1) {
+    const options = await begin(client, methods.mintCode, message);
+    const done = await call(client, 'MintCode', message, passkey.assert(options, { origin, counter: 0 }));
+    assert.equal(typeof done, 'object', String(done));
+  }
+});
+
+test('a restore brings no passkey back that was removed since, and none that came since', async (t) => {
+  const { daemon, client } = await openPage(t);
+  const { origin } = client;
+  const file = join(temporaryFolder(), 'backup.age');
+  const first = await register(client, 'first');
+  const vouch = async (method: DescMethodUnary, message: object) =>
+    first.assert(await begin(client, method, message as never), { origin });
+  const add = async (name: string) => {
+    const { optionsJson } = await call(client, 'BeginPasskey', {});
+    const passkey = new SoftPasskey();
+    const added = { name, responseJson: passkey.register(optionsJson, { origin }) };
+    const made = await call(client, 'AddPasskey', added, await vouch(methods.addPasskey, added));
+    assert.equal(made.name, name);
+    return { id: passkey.id.toString('base64url') };
+  };
+  const lost = await add('lost');
+  await backupHome(daemon.home, file, 'correct horse battery', { scryptLogN: 10 });
+  await call(client, 'RemovePasskey', lost, await vouch(methods.removePasskey, lost));
+  await add('new');
+  await daemon.stop();
+  await restoreHome(daemon.home, { file, passphrase: 'correct horse battery' });
+  const again = await TestDaemon.start(t, { console: { port: 0 }, home: daemon.home });
+  const { passkeys } = await again.admin.listPasskeys({});
+  assert.deepEqual(
+    passkeys.map(({ name }) => name),
+    ['first'],
+  );
+  assert.equal((await again.admin.verifyAudit({})).ok, true);
 });
 
 test('another passkey, and the end of one, need one that is registered', async (t) => {
