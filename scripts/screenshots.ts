@@ -53,7 +53,7 @@ const pages: readonly (readonly [name: string, hash: string, prepare?: (page: Pa
     '/pair',
     async (page) => {
       await page.getByText('Another code').click();
-      await page.getByText('QR code', { exact: true }).click();
+      await page.getByText('Long code', { exact: true }).click();
       await page.getByText('Make a code').click();
     },
   ],
@@ -68,6 +68,7 @@ const pages: readonly (readonly [name: string, hash: string, prepare?: (page: Pa
   ['authority', '/authority'],
   ['activity', '/activity'],
   ['health', '/health'],
+  ['passkeys', '/passkeys'],
 ];
 
 await mkdir(folder, { recursive: true });

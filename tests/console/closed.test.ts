@@ -127,11 +127,15 @@ test('a log-out ends the session and its stream at once', async (t) => {
   refused(await client.call('GetStatus'), 401);
 });
 
-test('only the three names of this host on this port are answered', async (t) => {
+test('only localhost on this port is answered, and the loopback addresses lead a reader there', async (t) => {
   const { daemon, client } = await start(t);
   const { port } = client;
-  for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]) {
-    assert.equal((await client.get('/', { headers: { host } })).status, 200, host);
+  assert.equal((await client.get('/')).status, 200);
+  for (const host of [`127.0.0.1:${port}`, `[::1]:${port}`]) {
+    const { status, headers } = await client.get('/', { headers: { host } });
+    assert.deepEqual([status, headers.location], [307, `http://localhost:${port}/`]);
+    const call = await client.call('GetStatus', {}, { headers: { host, origin: `http://${host}` } });
+    assert.equal(call.status, 421, host);
   }
   await client.login((await daemon.admin.createConsoleLogin({})).url);
   for (const host of [`rebound.example:${port}`, 'rebound.example', '127.0.0.1', `127.0.0.1:${port + 1}`]) {
@@ -150,9 +154,9 @@ test('a call from another site, or one that a form could send, is refused whatev
     { origin: undefined },
     { origin: 'null' },
     { origin: 'https://example.com' },
-    { origin: `http://localhost:${client.port}` },
-    { origin: `http://127.0.0.1:${client.port + 1}` },
-    { origin: `https://127.0.0.1:${client.port}` },
+    { origin: `http://127.0.0.1:${client.port}` },
+    { origin: `http://localhost:${client.port + 1}` },
+    { origin: `https://localhost:${client.port}` },
     { 'sec-fetch-site': 'same-site' },
     { 'sec-fetch-site': 'cross-site' },
     { 'content-type': 'text/plain' },
@@ -202,6 +206,30 @@ test('messages that cannot be read are refused', async (t) => {
   assert.equal((await client.login(url)).status, 200, 'none of them used up the link');
   const tooLong = await client.call('RejectPairing', { id: 'x'.repeat(100_000) });
   assert.equal(JSON.parse(tooLong.body).code, 'resource_exhausted');
+});
+
+test('nobody else can listen at the port on the other loopback address, to which localhost also leads', async (t) => {
+  const { client } = await start(t);
+  const other = http.createServer();
+  t.after(() => other.close());
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  other.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code));
+  other.listen(client.port, '::1', () => resolve(undefined));
+  // A machine without IPv6 has no such address for anybody.
+  assert.match(String(await promise), /^(?:EADDRINUSE|EADDRNOTAVAIL|EAFNOSUPPORT)$/);
+});
+
+test('a console without a configured port takes one that is free on both addresses', async (t) => {
+  const taken = http.createServer();
+  t.after(() => taken.close());
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  taken.once('error', () => resolve(false));
+  taken.listen(7445, '::1', () => resolve(true));
+  await promise;
+  const daemon = await TestDaemon.start(t, { console: {} });
+  const client = new ConsoleClient(daemon);
+  assert.equal((await client.get('/')).status, 200);
+  assert.notEqual(client.port, 7445);
 });
 
 test('a session cannot make another one', async (t) => {

@@ -86,7 +86,7 @@ test('the QR code, read from a picture of the page, pairs a device', async (t) =
   const { page, enter } = await startConsole(t);
   await enter();
   await go(page, 'Pair');
-  await page.getByText('QR code', { exact: true }).click();
+  await page.getByText('Long code', { exact: true }).click();
   await page.getByRole('button', { name: 'Make a code' }).click();
   const uri = await readQr(page);
   assert.match(uri, /^palyra:/);

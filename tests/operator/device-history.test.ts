@@ -10,7 +10,7 @@ import { AuditEntry_Guess, auditGuesses } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { palyra } from '../testing/palyra-process.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
-import { makeDevice, pair } from '../testing/sample-device.ts';
+import { makeDevice, pair, request } from '../testing/sample-device.ts';
 import { wrongPin } from '../testing/wrong-code.ts';
 
 test('the id of a device finds its pairing, certificates and renewals, with names beside the ids', async (t) => {
@@ -67,6 +67,14 @@ test('the audit has the outcome of a guess in every page, right, wrong or open',
   assert.deepEqual(await outcomes(), ['open']);
   await guess(parsePairingCode(code));
   assert.deepEqual(await outcomes(), ['right', 'wrong']);
+});
+
+test('a row about a device that was never let in has the name that it gave', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const { requestId } = await request(daemon, await makeDevice({ name: 'stranger' }));
+  await daemon.admin.rejectPairing({ id: requestId, reason: '' });
+  const { entries } = await daemon.admin.listAudit({ subject: requestId });
+  for (const { deviceId, deviceName } of entries) assert.deepEqual([deviceId, deviceName], ['', 'stranger']);
 });
 
 test('the command shows one page, and the command for the next page', async (t) => {

@@ -73,6 +73,8 @@ test('without a terminal the correct number is required, and --yes is not enough
   assert.equal(wrong?.code, 'USAGE');
   assert.match(wrong?.message ?? '', /2 devices/);
   assert.equal((await refused())?.code, 'USAGE');
+  for (const option of ['--search', '--label', '--state'])
+    assert.equal((await refused(option, '', '--count', '3'))?.code, 'USAGE', option);
   assert.equal((await refused(first!, '--label', 'office', '--count', '1'))?.code, 'USAGE');
   assert.equal((await refused(first!, second!, '--certificate', 'abcd'))?.code, 'USAGE');
   assert.equal(await revoked(daemon), '');

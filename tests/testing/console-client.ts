@@ -31,7 +31,11 @@ export class ConsoleClient {
   }
 
   get(path: string, sent: Sent = {}): Promise<Answer> {
-    return this.#send(path, { method: 'GET', ...sent });
+    return this.#send(path, {
+      method: 'GET',
+      ...sent,
+      headers: { host: new URL(this.origin).host, ...sent.headers },
+    });
   }
 
   /** Posts like a page of the console, with the changes in `sent`. */
@@ -90,6 +94,7 @@ export class ConsoleClient {
 
   #headers(given: Sent['headers']): Record<string, string | undefined> {
     return {
+      host: new URL(this.origin).host,
       origin: this.origin,
       'content-type': 'application/json',
       'connect-protocol-version': '1',

@@ -25,6 +25,7 @@ export const commandModules: readonly CommandModule[] = [
   { words: ['ca'], load: async () => (await import('./commands/ca.ts')).addCa },
   { words: ['audit'], load: async () => (await import('./commands/audit.ts')).addAudit },
   { words: ['console'], load: async () => (await import('./commands/console.ts')).addConsole },
+  { words: ['passkeys'], load: async () => (await import('./commands/passkeys.ts')).addPasskeys },
   {
     words: ['completion', 'complete'],
     load: async () => (await import('./commands/completion.ts')).addCompletion,

@@ -13,6 +13,8 @@ export interface Invocation {
   readonly stderr: Sink;
   /** NO_COLOR is set, or the terminal knows no colours. */
   readonly noColor: boolean;
+  /** Whether boxes and the like can be shown, by TERM and the locale (plain-ascii.ts). */
+  readonly showsBoxes: boolean;
   /** The terminal can print only lines. */
   readonly dumbTerminal: boolean;
   /** PALYRA_HOME. */

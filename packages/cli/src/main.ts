@@ -4,6 +4,7 @@ import { homedir, hostname } from 'node:os';
 import process from 'node:process';
 import { CliError, exitCodes, failureOf, fileFailed } from './failure.ts';
 import type { Invocation } from './invocation.ts';
+import { showsBoxes } from './plain-ascii.ts';
 import { run } from './program.ts';
 
 const { env, stdout, stderr, stdin } = process;
@@ -75,6 +76,7 @@ const invocation: Invocation = {
   stdout,
   stderr,
   noColor: Boolean(env.NO_COLOR) || env.TERM === 'dumb',
+  showsBoxes: showsBoxes(env, stdout.isTTY === true),
   dumbTerminal: env.TERM === 'dumb',
   palyraHome: env.PALYRA_HOME,
   userHome: userHome(),

@@ -97,6 +97,7 @@ test('the origin of a connected browser is listed if there is room, and shown in
   const listed = (columns: number) => deviceTable(cliWith(columns), [browser, device]).split('\n')[1]!;
   assert.match(listed(200), new RegExp(` now, WebSocket .* ${origin}$`));
   assert.doesNotMatch(listed(60), /chrome/);
+  assert.match(listed(60), / now +-$/);
   for (const columns of [30, 60, 100, 160]) fits(deviceTable(cliWith(columns), [browser, device]), columns);
   assert.match(deviceDetails(cliWith(100), browser, []), new RegExp(`origin +${origin}`));
   assert.deepEqual([deviceJson(browser).origin, deviceJson(device).origin], [origin, null]);

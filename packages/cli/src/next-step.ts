@@ -166,6 +166,8 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
     onDevice
       ? undefined
       : "The rules are in capabilities.rules of the daemon's config.json. A change applies after a restart.",
+  PASSKEY_REQUIRED: none,
+  PASSKEY_WRONG: none,
   PROOF_WRONG: pairIt,
   RECOVERY_NEEDS_APPROVAL: releaseOrRevoke,
   CLOCK_SKEW: none,

@@ -14,6 +14,7 @@
 import { styleText } from 'node:util';
 import type { Failure } from './failure.ts';
 import type { Invocation, Sink } from './invocation.ts';
+import { plainSink } from './plain-ascii.ts';
 import { printableAnswer, printableJson, printableLines } from './printable.ts';
 import { formatSpan } from './time.ts';
 
@@ -28,17 +29,21 @@ export class Output {
   readonly json: boolean;
   /** Width of the terminal; Infinity when the answer goes elsewhere. */
   readonly columns: number;
+  /** Whether answers may draw with more than ASCII. */
+  readonly showsBoxes: boolean;
   readonly #stdout: Sink;
   readonly #stderr: Sink;
   readonly #color: boolean;
   #dropsUnread = false;
   #hasProgressLine = false;
 
-  constructor({ stdout, stderr, noColor }: Invocation, json: boolean) {
+  constructor({ stdout, stderr, noColor, showsBoxes }: Invocation, json: boolean) {
     this.json = json;
     this.columns = stdout.isTTY && stdout.columns ? stdout.columns : Number.POSITIVE_INFINITY;
-    this.#stdout = stdout;
-    this.#stderr = stderr;
+    // JSON is for programs, which read UTF-8.
+    this.#stdout = json || showsBoxes ? stdout : plainSink(stdout);
+    this.#stderr = showsBoxes ? stderr : plainSink(stderr);
+    this.showsBoxes = showsBoxes;
     this.#color = !noColor;
   }
 

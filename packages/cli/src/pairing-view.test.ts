@@ -34,6 +34,7 @@ const device: NonNullable<Pairing['device']> = {
   source: '192.168.1.9',
   continuity: Continuity.NEW,
   role: DeviceRole.UNSPECIFIED,
+  knownName: '',
 };
 
 const request: Pairing = {

@@ -34,6 +34,7 @@ export function pairingJson(pairing: Pairing) {
           source: device.source,
           continuity: continuities.show(device.continuity),
           role: deviceRoles.fromWire(device.role) ?? null,
+          known_name: device.knownName || null,
         }
       : null,
   };
@@ -84,6 +85,7 @@ export function pairingDetails(cli: Cli, pairing: Pairing): string {
     ['identity key', device?.identityFingerprint],
     ['address', device?.source],
     ['known before', continuity && continuityWords[continuity]],
+    ['known as', device?.knownName],
     ['role', roleWords(changeOf(pairing))],
     ['code', codeName(pairing)],
     ['decision', pairing.autoApprove ? autoApproveWords : undefined],

@@ -4,7 +4,7 @@ import { encode } from 'uqr';
 import { qrCode } from './qr.ts';
 
 const uri = `palyra:pair?a=192.168.1.5%3A7443&s=${'s'.repeat(22)}&k=${'k'.repeat(43)}&r=${'r'.repeat(43)}`;
-const wide = { columns: 120, color: false };
+const wide = { columns: 120, hasColor: false, showsBoxes: true };
 
 /** The dark modules of the picture, as a scanner sees it on a dark terminal. */
 function modulesOf(picture: string): boolean[][] {
@@ -30,12 +30,13 @@ test('the picture is the QR code, module by module, in a quiet zone of four', ()
 });
 
 test('with colour, the picture is white on black in every theme', () => {
-  for (const line of qrCode(uri, { ...wide, color: true })!.split('\n')) {
+  for (const line of qrCode(uri, { ...wide, hasColor: true })!.split('\n')) {
     assert.ok(line.startsWith('\u001b[38;5;231;48;5;16m') && line.endsWith('\u001b[0m'), line);
   }
 });
 
 test('the picture fits 80 columns, and is left out where it does not fit', () => {
-  assert.ok(qrCode(uri, { columns: 80, color: false }));
-  assert.equal(qrCode(uri, { columns: 40, color: false }), undefined);
+  assert.ok(qrCode(uri, { ...wide, columns: 80 }));
+  assert.equal(qrCode(uri, { ...wide, columns: 40 }), undefined);
+  assert.equal(qrCode(uri, { ...wide, showsBoxes: false }), undefined);
 });

@@ -7,12 +7,14 @@ import { renderUnicodeCompact } from 'uqr';
 const whiteOnBlack = '\u001b[38;5;231;48;5;16m';
 const reset = '\u001b[0m';
 
-/** Undefined when the terminal is too narrow. */
+/** Undefined when the terminal is too narrow, or cannot show blocks. */
 export function qrCode(
   text: string,
-  { columns, color }: { readonly columns: number; readonly color: boolean },
+  options: { readonly columns: number; readonly hasColor: boolean; readonly showsBoxes: boolean },
 ): string | undefined {
+  const { columns, hasColor, showsBoxes } = options;
+  if (!showsBoxes) return undefined;
   const lines = renderUnicodeCompact(text, { border: 4, ecc: 'L' }).split('\n');
   if (lines[0]!.length > columns) return undefined;
-  return lines.map((line) => (color ? `${whiteOnBlack}${line}${reset}` : line)).join('\n');
+  return lines.map((line) => (hasColor ? `${whiteOnBlack}${line}${reset}` : line)).join('\n');
 }

@@ -3,6 +3,7 @@
 import { confirm, isCancel, password, select, text } from '@clack/prompts';
 import type { Cli } from './cli.ts';
 import { CliError } from './failure.ts';
+import { plainSink } from './plain-ascii.ts';
 import { printableAnswer } from './printable.ts';
 
 /** Whether there is a person to ask. With --json there never is. */
@@ -53,7 +54,7 @@ export async function askWhich(
 function streams({ invocation }: Cli) {
   return {
     input: invocation.stdin,
-    output: invocation.stderr,
+    output: invocation.showsBoxes ? invocation.stderr : plainSink(invocation.stderr),
     signal: invocation.interrupted,
     withGuide: false,
   };

@@ -1,10 +1,11 @@
 // The client of the admin service.
 
-import { Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
+import { type Client, Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
 import type { ErrorFields } from '@palyra/identity/errors';
 import { AdminService, ErrorInfoSchema, fieldsOf } from '@palyra/rpc/admin';
 import { nextStep } from './next-step.ts';
+import { passkeyInterceptor } from './passkeys.ts';
 import { currentPageToken, endSession, resume } from './session.ts';
 
 /** Recent input of the person extends the session. Calls that the page makes by itself do not. */
@@ -42,9 +43,12 @@ const session: Interceptor = (next) => async (request) => {
   }
 };
 
-export const admin = createClient(
+export const admin: Client<typeof AdminService> = createClient(
   AdminService,
-  createConnectTransport({ baseUrl: location.origin, interceptors: [session] }),
+  createConnectTransport({
+    baseUrl: location.origin,
+    interceptors: [passkeyInterceptor(() => admin), session],
+  }),
 );
 
 export const isSignedOut = (error: unknown): boolean =>

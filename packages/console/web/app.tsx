@@ -8,6 +8,7 @@ import { DevicePage } from './pages/device.tsx';
 import { Devices } from './pages/devices.tsx';
 import { Health } from './pages/health.tsx';
 import { Pair } from './pages/pair.tsx';
+import { PasskeysPage } from './pages/passkeys.tsx';
 import { Requests } from './pages/requests.tsx';
 import { SignedOut } from './pages/signed-out.tsx';
 import { Icon, type IconName } from './parts/icons.tsx';
@@ -29,8 +30,9 @@ const places: readonly (Place & { readonly path: IconName })[] = [
     page: (id) => (id ? <DevicePage key={id} id={id} /> : <Devices />),
   },
   { path: 'authority', name: 'Authority', page: () => <AuthorityPage /> },
-  { path: 'activity', name: 'Activity', page: () => <Activity /> },
+  { path: 'activity', name: 'Activity', page: (id) => <Activity key={id} id={id} /> },
   { path: 'health', name: 'Health', page: () => <Health /> },
+  { path: 'passkeys', name: 'Passkeys', page: () => <PasskeysPage /> },
 ];
 
 export function App() {

@@ -65,8 +65,13 @@ const actions: Readonly<Record<string, string>> = {
   'device.renamed': 'Device renamed',
   'device.role_changed': 'Operator role granted or removed',
   'device.host_names_changed': 'Host names changed',
+  'device.labels_changed': 'Labels changed',
+  'device.carried_over': 'Device carried over by a restore',
+  'certificate.carried_over': 'Certificate carried over by a restore',
   'device.identity_key_replaced': 'Identity key replaced',
   'capability.executed': 'Capability run',
+  'operator.passkey_added': 'Passkey registered',
+  'operator.passkey_removed': 'Passkey removed',
 };
 
 export const actionName = (action: string): string => actions[action] ?? action;
@@ -77,6 +82,8 @@ export const isAlarming = (action: string): boolean =>
     'code.exhausted',
     'device.identity_key_replaced',
     'device.role_changed',
+    'operator.passkey_added',
+    'operator.passkey_removed',
     'device.host_names_changed',
     'device.revoked',
     'device.quarantined',

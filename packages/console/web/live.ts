@@ -2,6 +2,7 @@
 
 import {
   type AuditEntry,
+  AuditEntry_Guess,
   type Device,
   type GetStatusResponse,
   type Pairing,
@@ -17,6 +18,8 @@ export const status = signal<GetStatusResponse | undefined>(undefined);
 export const pairings = signal<ReadonlyMap<string, Pairing>>(new Map());
 /** Newest first. */
 export const recentAudit = signal<readonly AuditEntry[]>([]);
+/** Outcomes of guesses at codes that were open when their rows came, by sequence number. */
+export const settledGuesses = signal<ReadonlyMap<bigint, AuditEntry_Guess>>(new Map());
 /** Increases whenever the stream restarts, because data fetched before that may be out of date. */
 export const generation = signal(0);
 /** The daemon's time, each second. */
@@ -100,6 +103,7 @@ async function follow(signal: AbortSignal): Promise<void> {
             break;
           case 'audit':
             recentAudit.value = [event.value, ...recentAudit.value].slice(0, maxRecent);
+            void settleGuesses(event.value);
             break;
           case 'device':
             for (const listener of deviceListeners) listener(event.value);
@@ -114,6 +118,22 @@ async function follow(signal: AbortSignal): Promise<void> {
     }
     if (document.visibilityState === 'visible') line.value = 'lost';
     await new Promise((resolve) => setTimeout(resolve, retryMs));
+  }
+}
+
+/** What follows on a guess tells whether it was right. */
+async function settleGuesses({ action, subject }: AuditEntry): Promise<void> {
+  if (action === 'code.guessed' || !/^(?:code|request)\./.test(action)) return;
+  try {
+    const { entries } = await admin.listAudit({ subject, limit: 50 });
+    const found = entries.filter(({ guess }) => guess !== AuditEntry_Guess.UNSPECIFIED);
+    if (found.length === 0) return;
+    settledGuesses.value = new Map([
+      ...settledGuesses.value,
+      ...found.map(({ seq, guess }) => [seq, guess] as const),
+    ]);
+  } catch {
+    // The rows have what was known when they came. The next load has the rest.
   }
 }
 

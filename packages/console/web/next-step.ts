@@ -49,6 +49,8 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
     return about === 'console_login' ? onTheMachine('console') : undefined;
   },
   CAPABILITY_NOT_ALLOWED: "The rules are in capabilities.rules of the daemon's config.json.",
+  PASSKEY_REQUIRED: 'Open the console at its address with localhost, and use one of your passkeys.',
+  PASSKEY_WRONG: "Try again. If you lost your passkeys: on the daemon's machine, palyra passkeys remove ID",
   PROOF_WRONG: onDevice('pair ADDRESS'),
   RECOVERY_NEEDS_APPROVAL: 'Release the device on its page, or revoke it.',
   CLOCK_SKEW: undefined,

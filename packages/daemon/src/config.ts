@@ -125,13 +125,11 @@ export const configSchema = z.strictObject({
     .prefault({}),
   /** Revocation lists and the trust bundle over plain HTTP, for other programs; off unless a port is given. */
   publish: z.strictObject({ host: host.default('127.0.0.1'), port: port.optional() }).prefault({}),
-  /** The operator's web page. Only loopback addresses are allowed; from elsewhere, forward the port with ssh. */
+  /** The operator's web page, at http://localhost; from elsewhere, forward the port with ssh. */
   console: z
     .strictObject({
       /** Default: true. */
       enabled: z.boolean().default(true),
-      /** Default: 127.0.0.1. */
-      host: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'),
       /** Default: 7445, or any free port when that is taken: the login link names it. */
       port: port.optional(),
     })

@@ -69,8 +69,9 @@ for (const name of ['pairing', 'node', 'quic', 'publish', 'metrics', 'console'] 
     const { tcp, udp } = await takenPorts(t);
     const home = join(temporaryFolder(), 'home');
     await (await startDaemon({ home, config: quiet })).close();
-    const there = { host, port: name === 'quic' ? udp : tcp };
-    await assert.rejects(startDaemon({ home, config: { ...quiet, [name]: there } }), {
+    const there = { port: name === 'quic' ? udp : tcp };
+    const place = name === 'console' ? there : { host, ...there };
+    await assert.rejects(startDaemon({ home, config: { ...quiet, [name]: place } }), {
       code: 'UNREACHABLE',
       message: `${name === 'quic' ? 'UDP port' : 'Port'} ${there.port} for the ${name} listener is in use by another program. Stop that program, or set ${name}.port${name === 'console' ? ', or console.enabled to false' : ''} in config.json.`,
     });

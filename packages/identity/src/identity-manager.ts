@@ -19,6 +19,7 @@ import type { Device, DeviceRole } from './fleet/device.ts';
 import type { SelfDescription } from './fleet/fleet.ts';
 import { type IdentityManagerOptions, type IdentityParts, openParts } from './identity-parts.ts';
 import type { PairingLimits } from './limits.ts';
+import { OperatorPasskeys } from './operator/passkeys.ts';
 import type { PairingResponder } from './pairing/daemon.ts';
 import type { PairingDesk } from './pairing/desk.ts';
 import { expireDue } from './pairing/endings.ts';
@@ -42,6 +43,8 @@ export class IdentityManager {
   readonly authorityKeys: AuthorityKeys;
   /** Revocation lists, for programs that verify devices without asking the registry. */
   readonly revocationLists: RevocationLists;
+  /** The passkeys with which the operator confirms acts in the console. */
+  readonly passkeys: OperatorPasskeys;
   readonly #parts: IdentityParts;
 
   /**
@@ -62,6 +65,7 @@ export class IdentityManager {
     this.rootRotation = parts.rootRotation;
     this.authorityKeys = parts.authorityKeys;
     this.revocationLists = parts.revocationLists;
+    this.passkeys = new OperatorPasskeys(parts);
     this.#parts = parts;
   }
 

@@ -26,6 +26,7 @@ export {
   type MintCodeResponse,
   type Pairing,
   type PairingDevice,
+  type Passkey,
   Problem_Part,
   type RootRotation,
   RootRotation_Phase,

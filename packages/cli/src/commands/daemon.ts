@@ -140,7 +140,7 @@ function invitation(
   const { output } = cli;
   const now = cli.now();
   const until = `${formatTime(expiresAt.getTime(), now)} (${formatSpan(expiresAt.getTime() - now)})`;
-  const picture = qrCode(uri, { columns: output.columns, color: output.hasColor });
+  const picture = qrCode(uri, output);
   const here = localAddress(running);
   const elsewhere =
     here === running.pairingAddress
@@ -149,10 +149,10 @@ function invitation(
   return [
     '',
     picture === undefined
-      ? `This terminal is too narrow for a QR code. Make it wider, then run: ${followUp(cli, 'pairing code --qr')}`
+      ? `This terminal cannot show a QR code. On a wider one: ${followUp(cli, 'pairing code --qr')}`
       : picture,
     '',
-    `Scan it, or type this code on the device. Valid until ${until}.`,
+    `For a program that reads QR codes. On the device itself, type this code. Valid until ${until}.`,
     '',
     output.paint('bold', box(typed)),
     '',

@@ -31,6 +31,9 @@ export async function revoke(cli: Cli, references: readonly string[], options: R
         : 'Name a device, or choose devices with options such as --label.',
     );
   }
+  // An empty variable of a script would otherwise choose every device.
+  if (options.search === '')
+    throw new CliError('USAGE', 'An empty --search chooses every device. Say which.');
   const [only, ...others] = references;
   if (only !== undefined && others.length === 0) return revokeOne(cli, only, options);
   if (options.certificate !== undefined)

@@ -130,8 +130,8 @@ async function code(cli: Cli, { qr = false, life = 0, autoApprove = false }: Cod
       }
       // `palyra pairing code --qr > FILE` is what `palyra pair --qr FILE` reads.
       if (!output.isTerminal) return minted.code;
-      const picture = qrCode(minted.code, { columns: output.columns, color: output.hasColor });
-      const shown = picture ?? 'This terminal is too narrow for the QR code.';
+      const picture = qrCode(minted.code, output);
+      const shown = picture ?? 'This terminal cannot show the QR code: it is too narrow, or shows no blocks.';
       return `${shown}\n\n${minted.code}\n\n${until}\nOn the device, with that line in a file: ${cli.invocation.program} pair --qr FILE`;
     },
   );

@@ -20,6 +20,8 @@ export interface RecordedOptions {
   /** Width of the terminal on stdout and stderr; undefined: there is no terminal. */
   readonly columns?: number;
   readonly noColor?: boolean;
+  /** Default: true. */
+  readonly showsBoxes?: boolean;
   /** `undefined`: neither HOME nor the system names it. */
   readonly userHome?: string | undefined;
   readonly palyraHome?: string;
@@ -56,6 +58,7 @@ export function recorded(options: RecordedOptions = {}): Recorded {
     stdout: out.stream,
     stderr: err.stream,
     noColor: options.noColor ?? false,
+    showsBoxes: options.showsBoxes ?? true,
     dumbTerminal: false,
     palyraHome: options.palyraHome,
     userHome: 'userHome' in options ? options.userHome : '/home/somebody',

@@ -2,6 +2,7 @@
 // the end.
 
 import type { Invocation } from '../invocation.ts';
+import { plainAscii } from '../plain-ascii.ts';
 import { printableAnswer } from '../printable.ts';
 
 export interface TerminalEvents {
@@ -57,7 +58,8 @@ export class TerminalWindow {
     const frame = home + body + (lines.length < this.size.rows ? eraseBelow : '');
     if (this.#closed || frame === this.#shown) return;
     this.#shown = frame;
-    this.#invocation.stdout.write(frame);
+    const { stdout, showsBoxes } = this.#invocation;
+    stdout.write(showsBoxes ? frame : plainAscii(frame));
   }
 
   /** Makes the next drawing overwrite everything that a resize left behind. */

@@ -1,6 +1,6 @@
 // The state of the daemon, now and in the last hour.
 
-import type { GetHealthResponse } from '@palyra/rpc/admin';
+import { type GetHealthResponse, listenerNames } from '@palyra/rpc/admin';
 import { Fragment } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText, withStep } from '../admin.ts';
@@ -47,7 +47,7 @@ export function Health() {
           <dl class="pairs">
             {daemon.listeners.map(({ name, address }) => (
               <Fragment key={name}>
-                <dt>{name}</dt>
+                <dt>{listenerNames.show(name)}</dt>
                 <dd class="mono">{address}</dd>
               </Fragment>
             ))}

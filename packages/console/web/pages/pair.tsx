@@ -74,8 +74,11 @@ function Mint() {
           <label class="choice">
             <input type="radio" name="kind" checked={isQr} onChange={() => setIsQr(true)} />
             <span>
-              <strong>QR code</strong>
-              <small>For a camera. Contains the address and a key that nobody can guess.</small>
+              <strong>Long code</strong>
+              <small>
+                A line to copy, with the address and a key that nobody can guess. Also shown as a QR code, for
+                a program of yours that reads one.
+              </small>
             </span>
           </label>
         </div>
@@ -133,7 +136,11 @@ function Code({ code }: { code: Minted }) {
           {code.isQr ? (
             <>
               <QrCode text={code.code} label="QR code for pairing" />
-              <p class="faint">Scan it with the device that you want to pair.</p>
+              <p class="mono long-code">{code.code}</p>
+              <p class="faint">
+                On the device, with this line in a file: <code>palyra pair --qr FILE</code>. Palyra has no
+                scanner: the picture is for a program of yours that has one.
+              </p>
             </>
           ) : (
             <>

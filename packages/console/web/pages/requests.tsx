@@ -209,7 +209,12 @@ function Request({ pairing, onPutAway }: { pairing: Pairing; onPutAway: () => vo
 function KnownBefore({ device }: { device: PairingDevice }) {
   switch (device.continuity) {
     case Continuity.KNOWN:
-      return <Tag tone="good">Known device, same identity key</Tag>;
+      return (
+        <>
+          <Tag tone="good">Known device, same identity key</Tag>
+          <KnownName device={device} />
+        </>
+      );
     case Continuity.ANOTHER_KEY:
       return (
         <div class="alarm-banner" role="alert">
@@ -217,6 +222,7 @@ function KnownBefore({ device }: { device: PairingDevice }) {
           <span>
             This device id was paired before with a different identity key. Either the device was reinstalled,
             or another device is using its id.
+            <KnownName device={device} />
           </span>
         </div>
       );
@@ -225,6 +231,31 @@ function KnownBefore({ device }: { device: PairingDevice }) {
     default:
       return <Tag tone="warn">This page cannot tell whether the device was known before</Tag>;
   }
+}
+
+/** The name under which the daemon knows the device, beside the one that it gives now. */
+function KnownName({ device: { name, knownName } }: { device: PairingDevice }) {
+  if (knownName === '') return null;
+  return (
+    <span class="known-name">
+      {knownName === name ? (
+        ' It is known by this name.'
+      ) : (
+        <>
+          {' '}
+          You know it as{' '}
+          <b>
+            <bdi>{knownName}</bdi>
+          </b>
+          ; it calls itself{' '}
+          <b>
+            <bdi>{name}</bdi>
+          </b>
+          .
+        </>
+      )}
+    </span>
+  );
 }
 
 function OperatorBefore({ device }: { device: PairingDevice }) {

@@ -13,6 +13,8 @@ interface ConfirmProps {
   readonly consequences: readonly ComponentChildren[];
   /** The words of a request. The person must type them as the device shows them. */
   readonly words?: string;
+  /** A text that the person must type, so that nobody confirms by accident. */
+  readonly typed?: { readonly label: string; readonly text: string };
   /** The label of a checkbox that the person must tick first, so that nobody confirms by accident. */
   readonly tick?: string | undefined;
   /** Label of the field for a reason; if absent, there is no field. */
@@ -28,13 +30,14 @@ interface ConfirmProps {
 }
 
 export function Confirm(props: ConfirmProps) {
-  const { title, consequences, words, tick, yes, onYes, onClose } = props;
+  const { title, consequences, words, typed: wanted, tick, yes, onYes, onClose } = props;
   const [isSure, setIsSure] = useState(tick === undefined);
   const [typed, setTyped] = useState('');
   const [reason, setReason] = useState('');
   const isNoticed = useNoticed();
   const task = useTask();
-  const hasWords = words === undefined || sameWords(typed, words);
+  const hasWords =
+    (words === undefined || sameWords(typed, words)) && (!wanted || typed.trim() === wanted.text);
   return (
     <Dialog title={title} onClose={onClose}>
       {consequences.length > 0 && (
@@ -55,6 +58,17 @@ export function Confirm(props: ConfirmProps) {
       >
         {props.children}
         {words !== undefined && <Words words={words} typed={typed} onType={setTyped} />}
+        {wanted && (
+          <label>
+            {wanted.label}
+            <input
+              value={typed}
+              maxLength={64}
+              autocomplete="off"
+              onInput={(event) => setTyped(event.currentTarget.value)}
+            />
+          </label>
+        )}
         {props.reason !== undefined && (
           <label>
             {props.reason}

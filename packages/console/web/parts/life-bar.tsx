@@ -1,4 +1,4 @@
-// The life of a certificate as a bar, with the elapsed part and the time of renewal.
+// The life of a certificate as a bar: what is left of it, and where it is renewed.
 
 import { RENEWAL_SHARE } from '@palyra/identity/renewal-share';
 import { now } from '../live.ts';
@@ -15,22 +15,23 @@ interface LifeBarProps {
 export function LifeBar({ notBeforeMs, notAfterMs, renewed = true, small = false }: LifeBarProps) {
   const from = Number(notBeforeMs);
   const until = Number(notAfterMs);
-  const over = Math.min(1, Math.max(0, (now.value - from) / (until - from)));
+  const share = Math.min(1, Math.max(0, (until - now.value) / (until - from)));
   const renewalMs = from + (until - from) * RENEWAL_SHARE;
-  const left = until - now.value;
-  const tone = left <= 0 ? 'bad' : renewed && over > RENEWAL_SHARE ? 'warn' : 'good';
+  const leftMs = until - now.value;
+  const isLate = now.value > renewalMs;
+  const tone = leftMs <= 0 ? 'bad' : renewed && isLate ? 'warn' : 'good';
   const words =
-    left <= 0
-      ? `ended ${span(-left)} ago`
-      : !renewed || over > RENEWAL_SHARE
-        ? `${span(left)} left`
-        : `${span(left)} left, renews in ${span(renewalMs - now.value)}`;
+    leftMs <= 0
+      ? `ended ${span(-leftMs)} ago`
+      : !renewed || isLate
+        ? `${span(leftMs)} left`
+        : `${span(leftMs)} left, renews in ${span(renewalMs - now.value)}`;
   return (
     <div class={small ? 'life small' : 'life'}>
       <svg class={tone} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
         <rect class="track" width="100" height="6" rx="1" />
-        <rect class="over" width={over * 100} height="6" rx="1" />
-        {renewed && <path class="mark" d={`M${RENEWAL_SHARE * 100} 0v6`} />}
+        <rect class="left" width={share * 100} height="6" rx="1" />
+        {renewed && <path class="mark" d={`M${(1 - RENEWAL_SHARE) * 100} 0v6`} />}
       </svg>
       <span title={`Until ${formatDateTime(notAfterMs)}`}>{small ? words.split(',')[0] : words}</span>
     </div>

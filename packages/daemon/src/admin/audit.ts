@@ -2,7 +2,13 @@
 
 import { verifyAudit } from '@palyra/identity';
 import { serialsIn } from '@palyra/identity/certificate';
-import { type AuditRow, deviceNamed, parseActorName, type RegistryReads } from '@palyra/identity/registry';
+import {
+  type AuditRow,
+  deviceNamed,
+  type PairingRequest,
+  parseActorName,
+  type RegistryReads,
+} from '@palyra/identity/registry';
 import { type DeviceId, isUlid } from '@palyra/identity/values';
 import { auditGuesses } from '@palyra/rpc/admin';
 import { type GuessOutcome, guessOutcomes } from './guess-outcome.ts';
@@ -77,10 +83,12 @@ export class RowNames {
     const detail: { device?: unknown; by?: unknown } = JSON.parse(row.detailJson);
     const by = typeof detail.by === 'string' ? parseActorName(detail.by) : undefined;
     const actor = by && deviceNamed(by);
-    const about = await this.#aboutOf(row, detail.device);
+    const id = await this.#deviceOf(row, detail.device);
+    const name = id && (await this.#nameOf(id));
     return {
-      deviceId: about?.id ?? '',
-      deviceName: about ? (await this.#nameOf(about.id)) || about.name : '',
+      // A device that was never let in has a name of its own only.
+      deviceId: name ? id : '',
+      deviceName: name || (await this.#claimedName(row)),
       byName: actor ? await this.#nameOf(actor) : '',
     };
   }
@@ -95,18 +103,19 @@ export class RowNames {
     return guessOutcomes(rows)[rows.findIndex(({ seq }) => seq === row.seq)];
   }
 
-  async #aboutOf(
-    { action, subject }: AuditRow,
-    device: unknown,
-  ): Promise<{ readonly id: DeviceId; readonly name: string } | undefined> {
-    if (typeof device === 'string' && isUlid(device)) return { id: device, name: '' };
-    if (!isUlid(subject)) return undefined;
-    if (!action.startsWith('code.') && !action.startsWith('request.'))
-      return (await this.#nameOf(subject)) ? { id: subject, name: '' } : undefined;
+  async #deviceOf(row: AuditRow, device: unknown): Promise<DeviceId | undefined> {
+    if (typeof device === 'string' && isUlid(device)) return device;
+    if (!isUlid(row.subject)) return undefined;
+    return isAboutPairing(row) ? (await this.#requestOf(row))?.deviceId : row.subject;
+  }
+
+  async #claimedName(row: AuditRow): Promise<string> {
+    return (isAboutPairing(row) && (await this.#requestOf(row))?.name) || '';
+  }
+
+  async #requestOf({ subject }: AuditRow): Promise<PairingRequest | undefined> {
     const pairing = await this.#registry.pairing(subject);
-    if (!pairing || !('request' in pairing) || !pairing.request) return undefined;
-    const { deviceId, name } = pairing.request;
-    return { id: deviceId, name };
+    return pairing && 'request' in pairing ? pairing.request : undefined;
   }
 
   /** Empty for a device that the registry does not have. */
@@ -116,3 +125,5 @@ export class RowNames {
     return known;
   }
 }
+
+const isAboutPairing = ({ action }: AuditRow): boolean => /^(?:code|request)\./.test(action);

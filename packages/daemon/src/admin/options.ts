@@ -6,6 +6,7 @@ import type { AdminService } from '@palyra/rpc';
 import type { ListenerWord } from '@palyra/rpc/admin';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
+import type { ConsolePasskeys } from '../console/passkeys.ts';
 import type { Problem } from '../problems.ts';
 
 export interface AdminServiceOptions {
@@ -23,6 +24,8 @@ export interface AdminServiceOptions {
   readonly health: HealthHistory;
   /** Makes a login link for the console, or throws if that is not allowed. */
   readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };
+  /** Makes and asks for passkeys. Only in the console. */
+  readonly consolePasskeys?: ConsolePasskeys;
   /** Ends streams that would otherwise never end. */
   readonly stopping: AbortSignal;
 }

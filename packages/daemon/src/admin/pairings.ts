@@ -111,6 +111,7 @@ export async function toWirePairing({ registry }: IdentityManager, pairing: Pair
         words: request.words,
         source: request.source,
         continuity: continuities.toWire(request.continuity),
+        knownName: known?.name ?? '',
         role: known ? deviceRoles.toWire(known.role) : DeviceRole.UNSPECIFIED,
       },
     }),

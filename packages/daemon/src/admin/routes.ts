@@ -9,6 +9,7 @@ import { deviceMethods } from './devices.ts';
 import { millis } from './messages.ts';
 import type { AdminServiceOptions } from './options.ts';
 import { pairingMethods } from './pairings.ts';
+import { passkeyMethods } from './passkeys.ts';
 import { statusMethods } from './status.ts';
 
 export type { AdminServiceOptions } from './options.ts';
@@ -21,6 +22,7 @@ export function adminRoutes(options: AdminServiceOptions) {
     ...capabilityMethods(options),
     ...authorityMethods(options),
     ...auditMethods(options),
+    ...passkeyMethods(options),
     createConsoleLogin() {
       const { url, expiresAt } = options.consoleLogin();
       return { url, expiresAtMs: millis(expiresAt) };

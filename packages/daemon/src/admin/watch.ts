@@ -86,7 +86,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
 
 /** The devices that an audit row names. */
 function devicesIn({ subject, detailJson, action }: AuditRow): DeviceId[] {
-  if (action.startsWith('device.')) return [subject as DeviceId];
+  if (/^(?:device|capability|recovery)\./.test(action)) return [subject as DeviceId];
   const { device }: { device?: unknown } = JSON.parse(detailJson);
   return typeof device === 'string' ? [device as DeviceId] : [];
 }

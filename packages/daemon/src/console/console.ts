@@ -2,11 +2,13 @@
 
 import { consolePages } from '@palyra/console';
 import { IdentityError } from '@palyra/identity';
+import { codeOf } from '@palyra/identity/values';
 import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import type { DaemonConfig } from '../config.ts';
 import { listenAt } from '../listeners/places.ts';
 import { listenConsole } from './listener.ts';
 import { ConsolePages } from './pages.ts';
+import { ConsolePasskeys } from './passkeys.ts';
 import type { ConsoleSessions } from './sessions.ts';
 
 export interface Console {
@@ -24,29 +26,54 @@ export async function startConsole(options: {
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly onError: (error: unknown, where: string) => void;
 }): Promise<Console> {
-  const { host, port } = options.config;
-  const { sessions } = options;
+  const { port } = options.config;
+  const { sessions, admin } = options;
+  let origin = '';
+  const passkeys = new ConsolePasskeys({
+    passkeys: admin.identity.passkeys,
+    clock: admin.identity.clock,
+    origin: () => origin,
+  });
   const shared = {
-    host,
     sessions,
     pages: await ConsolePages.load(consolePages),
     // A session that could make login links could outlive its own end.
-    routes: adminRoutes({ ...options.admin, consoleLogin: refuseLogin }),
+    routes: adminRoutes({ ...admin, consoleLogin: refuseLogin, consolePasskeys: passkeys }),
+    interceptor: passkeys.interceptor,
     onInternal: options.onError,
   };
-  const listening = listenConsole({ ...shared, port: port ?? usualPort }).catch((cause) => {
-    if (cause.code === 'EADDRINUSE' && port === undefined) return listenConsole({ ...shared, port: 0 });
-    throw cause;
-  });
-  const listener = await listenAt({ name: 'console', host, port: port ?? usualPort }, listening);
+  const listener = await listenAt(
+    { name: 'console', host: '127.0.0.1', port: port ?? usualPort },
+    listenFirst(shared, port),
+  );
+  origin = listener.origin;
   return {
-    address: `http://${listener.address}`,
+    address: origin,
     login() {
       const { secret, expiresAt } = sessions.mintLogin();
-      return { url: `http://${listener.address}/#login=${secret}`, expiresAt };
+      return { url: `${origin}/#login=${secret}`, expiresAt };
     },
     close: () => listener.close(),
   };
+}
+
+/** Attempts to find a port that is free on both loopback addresses. */
+const portAttempts = 8;
+
+/** At the configured port, or at the usual one, or at any that is free. */
+async function listenFirst(
+  options: Omit<Parameters<typeof listenConsole>[0], 'port'>,
+  port: number | undefined,
+) {
+  for (let attempt = 1; ; attempt += 1) {
+    const wanted = port ?? (attempt === 1 ? usualPort : 0);
+    try {
+      return await listenConsole({ ...options, port: wanted });
+    } catch (cause) {
+      const mayTryOther = port === undefined || port === 0;
+      if (codeOf(cause) !== 'EADDRINUSE' || !mayTryOther || attempt === portAttempts) throw cause;
+    }
+  }
 }
 
 /** For callers that do not use the admin socket. */

@@ -9,47 +9,38 @@ export interface HealthSeries {
   readonly values: readonly number[];
 }
 
-/** Metric names and labels, with their titles for people. */
-const shown: readonly { readonly name: string; readonly title: string; readonly counter?: true }[] = [
-  { name: 'palyra_connections{node}', title: 'Device connections' },
-  { name: 'palyra_connections{pairing}', title: 'Pairing connections' },
-  { name: 'palyra_registry{devices}', title: 'Devices ever paired' },
-  { name: 'palyra_registry{pending_requests}', title: 'Requests waiting' },
-  { name: 'palyra_registry{waiting_codes}', title: 'Codes waiting' },
+/** Metric names and labels, which are added up, with the title for people. */
+const shown: readonly {
+  readonly of: readonly string[];
+  readonly title: string;
+  readonly counter?: true;
+}[] = [
+  { of: ['palyra_connections{node}'], title: 'Device connections, HTTP/2' },
+  { of: ['palyra_connections{quic}'], title: 'Device connections, QUIC' },
+  { of: ['palyra_connections{web}'], title: 'Connections through the web' },
+  { of: ['palyra_connections{pairing}'], title: 'Pairing connections' },
+  { of: ['palyra_registry{devices}'], title: 'Devices ever paired' },
+  { of: ['palyra_registry{pending_requests}'], title: 'Requests waiting' },
+  { of: ['palyra_registry{waiting_codes}'], title: 'Codes waiting' },
+  { of: byDevices('accepted'), title: 'Device connections accepted', counter: true },
+  { of: byDevices('refused_standing'), title: 'Refused: revoked or expired', counter: true },
+  { of: byDevices('refused_foreign_certificate'), title: 'Refused: foreign certificate', counter: true },
+  { of: byDevices('refused_no_certificate'), title: 'Refused: no certificate', counter: true },
+  { of: byDevices('refused_limit'), title: 'Refused: too many devices', counter: true },
   {
-    name: 'palyra_listener_events_total{node,accepted}',
-    title: 'Device connections accepted',
-    counter: true,
-  },
-  {
-    name: 'palyra_listener_events_total{node,refused_standing}',
-    title: 'Refused: revoked or expired',
-    counter: true,
-  },
-  {
-    name: 'palyra_listener_events_total{node,refused_foreign_certificate}',
-    title: 'Refused: foreign certificate',
-    counter: true,
-  },
-  {
-    name: 'palyra_listener_events_total{node,refused_no_certificate}',
-    title: 'Refused: no certificate',
-    counter: true,
-  },
-  {
-    name: 'palyra_listener_events_total{node,refused_limit}',
-    title: 'Refused: too many devices',
-    counter: true,
-  },
-  {
-    name: 'palyra_listener_events_total{pairing,refused_limit}',
+    of: ['palyra_listener_events_total{pairing,refused_limit}'],
     title: 'Refused: too many to pair',
     counter: true,
   },
-  { name: 'palyra_pairing_rate_limited_total', title: 'Pairing attempts over the rate limit', counter: true },
-  { name: 'palyra_console_failed_logins', title: 'Failed console logins', counter: true },
-  { name: 'process_resident_memory_bytes', title: 'Memory' },
+  { of: ['palyra_pairing_rate_limited_total'], title: 'Pairing attempts over the rate limit', counter: true },
+  { of: ['palyra_console_failed_logins'], title: 'Failed console logins', counter: true },
+  { of: ['process_resident_memory_bytes'], title: 'Memory' },
 ];
+
+/** Of every listener that devices reach. */
+function byDevices(event: string): readonly string[] {
+  return ['node', 'quic', 'web'].map((listener) => `palyra_listener_events_total{${listener},${event}}`);
+}
 
 interface Sample {
   readonly atMs: number;
@@ -80,7 +71,7 @@ export class HealthHistory {
     const rows = [...this.#rows, await this.#sample()];
     return {
       atMs: rows.map(({ atMs }) => BigInt(atMs)),
-      series: shown.map(({ name, title, counter }, place) => ({
+      series: shown.map(({ of: [name = ''], title, counter }, place) => ({
         name,
         title,
         counter: counter ?? false,
@@ -100,6 +91,7 @@ export class HealthHistory {
 
   async #sample(): Promise<Sample> {
     const numbers = await this.#read();
-    return { atMs: Date.now(), values: shown.map(({ name }) => numbers.get(name) ?? 0) };
+    const values = shown.map(({ of }) => of.reduce((sum, name) => sum + (numbers.get(name) ?? 0), 0));
+    return { atMs: Date.now(), values };
   }
 }

@@ -5,24 +5,26 @@
 // cookie, which is SameSite=Strict, and of the page token, which it does not have.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ConnectRouter } from '@connectrpc/connect';
-import { formatEndpoint } from '@palyra/identity/values';
+import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
+import { codeOf } from '@palyra/identity/values';
 import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc/transport';
-import { listenPlainHttp } from '../listeners/plain-http.ts';
+import { listenPlainHttp, type PlainHttp } from '../listeners/plain-http.ts';
 import { type ConsolePages, securityHeaders } from './pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './sessions.ts';
 
 export interface ConsoleListenerOptions {
-  readonly host: string;
   readonly port: number;
   readonly sessions: ConsoleSessions;
   readonly pages: ConsolePages;
   readonly routes: (router: ConnectRouter) => void;
+  /** Stands between the access check and the handlers. */
+  readonly interceptor: Interceptor;
   readonly onInternal: (error: unknown, where: string) => void;
 }
 
 export interface ConsoleListener {
-  readonly address: string;
+  /** Its pages' origin. */
+  readonly origin: string;
   close(): Promise<void>;
 }
 
@@ -50,7 +52,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   const { sessions, pages } = options;
   const rpc = connectHandler({
     routes: options.routes,
-    interceptors: [accessCheck(options.onInternal).interceptor],
+    interceptors: [accessCheck(options.onInternal).interceptor, options.interceptor],
     readMaxBytes: maxMessageBytes,
     grpc: false,
     grpcWeb: false,
@@ -59,28 +61,42 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
     contextValues: () => contextOf({ caller: 'operator', at: 'console' }),
   });
   const limits = { connections: maxConnections, strangersPerSource: maxConnections };
-  const listener = await listenPlainHttp(options, limits, (request, response) => {
+  const answerTo = (request: IncomingMessage, response: ServerResponse) => {
     for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
     serve(request, response).catch((error) => {
       if (!(error instanceof ConsoleRefusal || isPeerGone(error))) options.onInternal(error, 'the console');
       refuse(response, error instanceof ConsoleRefusal ? error.kind : 'internal', error.message);
     });
-  });
+  };
+  const listener = await listenPlainHttp({ host: '127.0.0.1', port: options.port }, limits, answerTo);
   const { port } = listener;
+  const others = await otherLoopback((host) => listenPlainHttp({ host, port }, limits, answerTo)).catch(
+    async (error) => {
+      await listener.close();
+      throw error;
+    },
+  );
   const cookieName = `palyra_console_${port}`;
-  const hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  const ownHost = `localhost:${port}`;
+  const numeric = new Set([`127.0.0.1:${port}`, `[::1]:${port}`]);
   const streams = new WeakMap<AbortSignal, Set<ServerResponse>>();
   const sweep = setInterval(() => sessions.sweep(), sweepMs);
   sweep.unref();
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { host = '' } = request.headers;
-    if (!hosts.has(host)) {
-      response.writeHead(421, { 'content-type': 'text/plain' });
-      response.end(`The console answers only to http://127.0.0.1:${port}.\n`);
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (isRead && numeric.has(host)) {
+      // Browsers refuse passkeys there.
+      response.writeHead(307, { location: `http://${ownHost}/`, 'cache-control': 'no-store' }).end();
       return;
     }
-    if (request.method === 'GET' || request.method === 'HEAD') return pages.serve(request, response);
+    if (host !== ownHost) {
+      response.writeHead(421, { 'content-type': 'text/plain' });
+      response.end(`The console answers only to http://${ownHost}.\n`);
+      return;
+    }
+    if (isRead) return pages.serve(request, response);
     response.setHeader('cache-control', 'no-store');
     const problem = request.method === 'POST' ? foreign(request, host) : 'This method is not served.';
     if (problem) return refuse(response, 'permission_denied', problem);
@@ -154,13 +170,28 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   }
 
   return {
-    address: formatEndpoint({ host: options.host, port }),
+    origin: `http://${ownHost}`,
     async close() {
       clearInterval(sweep);
       sessions.close();
-      await listener.close();
+      await Promise.all([listener, ...others].map((each) => each.close()));
     },
   };
+}
+
+/**
+ * The name localhost stands for both loopback addresses. Another user's program on the one that the console left free
+ * would get the console's visitors, and their login links.
+ * @throws EADDRINUSE
+ */
+async function otherLoopback(listen: (host: string) => Promise<PlainHttp>): Promise<PlainHttp[]> {
+  try {
+    return [await listen('::1')];
+  } catch (error) {
+    // A machine without IPv6: nobody can listen there.
+    if (['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(codeOf(error) ?? '')) return [];
+    throw error;
+  }
 }
 
 /** The end of a session also ends its calls. */

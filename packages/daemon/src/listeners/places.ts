@@ -26,7 +26,7 @@ export function placesOf(config: DaemonConfig): Place[] {
     publish.port === undefined ? undefined : { name: 'publish', host: publish.host, port: publish.port },
     metrics.port === undefined ? undefined : { name: 'metrics', host: metrics.host, port: metrics.port },
     console.enabled && console.port !== undefined
-      ? { name: 'console', host: console.host, port: console.port }
+      ? { name: 'console', host: '127.0.0.1', port: console.port }
       : undefined,
   ];
   return places.filter((place) => place !== undefined);

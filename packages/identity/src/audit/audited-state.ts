@@ -3,6 +3,7 @@
 import { AuditedAuthorities } from './audited-authorities.ts';
 import { AuditedFleet } from './audited-fleet.ts';
 import { AuditedPairings } from './audited-pairings.ts';
+import { AuditedPasskeys } from './audited-passkeys.ts';
 import type { AuditedRow } from './audited-row.ts';
 import type { AuditAction, AuditRow } from './entry.ts';
 
@@ -53,6 +54,7 @@ export class AuditedState {
     ...this.#authorities.changes,
     ...this.#pairings.changes,
     ...this.#fleet.changes,
+    ...new AuditedPasskeys(this.settings).changes,
     'capability.executed': () => {},
 
     // Actions that affect a pairing and its device.

@@ -125,7 +125,14 @@ export async function* differencesOfTheRest(
     );
   }
   for (const id of missing) yield* compare('authority', id, undefined, state.authorities.get(id));
-  for (const name of ['daemon_id', 'trust_domain', 'authority_keys', 'root_rotation', 'restored']) {
+  for (const name of [
+    'daemon_id',
+    'trust_domain',
+    'authority_keys',
+    'root_rotation',
+    'restored',
+    'operator_passkeys',
+  ]) {
     const [table, audit] = [
       (await registry.setting(name)) || undefined,
       state.settings.get(name) || undefined,

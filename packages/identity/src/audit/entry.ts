@@ -42,7 +42,9 @@ export type AuditAction =
   | 'device.host_names_changed'
   | 'device.labels_changed'
   | 'device.identity_key_replaced'
-  | 'capability.executed';
+  | 'capability.executed'
+  | 'operator.passkey_added'
+  | 'operator.passkey_removed';
 
 /** The part of a row that the change supplies. The registry adds sequence number and hashes. */
 export interface AuditEvent {

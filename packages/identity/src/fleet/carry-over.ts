@@ -7,6 +7,7 @@
 import { retireRootsAgain } from '../authority/root-rotation.ts';
 import type { Clock } from '../clock.ts';
 import { type DeviceId, parseDeviceId } from '../device-id.ts';
+import { carryPasskeys } from '../operator/passkeys.ts';
 import { pageSize, pagesOf } from '../registry/pages.ts';
 import type { Registry, RegistryReader } from '../registry/port.ts';
 import { carryCertificates } from './carry-over-certificates.ts';
@@ -41,6 +42,7 @@ export async function carryOver(
   await registry.transact((tx) => retireRootsAgain(tx, authorities, now));
   const revoked = await carryDevices(registry, before, history, now);
   await carryCertificates(registry, before, now);
+  await carryPasskeys(registry, before, now);
   return revoked;
 }
 

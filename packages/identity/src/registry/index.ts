@@ -30,6 +30,7 @@ export type {
 export { deviceNotFound } from '../fleet/device.ts';
 export { hasLabels, isLabel, maxLabelLength, maxLabels, parseLabels } from '../fleet/labels.ts';
 export { putRestored, type Restored, readRestored } from '../fleet/restored.ts';
+export type { OperatorPasskeys, Passkey } from '../operator/passkeys.ts';
 export {
   type DueBounds,
   dueBounds,

@@ -62,6 +62,11 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/Explain': 'operator',
   'palyra.admin.v1.AdminService/Watch': 'operator',
   'palyra.admin.v1.AdminService/GetHealth': 'operator',
+  'palyra.admin.v1.AdminService/ListPasskeys': 'local operator',
+  'palyra.admin.v1.AdminService/RemovePasskey': 'local operator',
+  'palyra.admin.v1.AdminService/BeginPasskey': 'local operator',
+  'palyra.admin.v1.AdminService/AddPasskey': 'local operator',
+  'palyra.admin.v1.AdminService/BeginAct': 'local operator',
   'palyra.admin.v1.AdminService/CreateConsoleLogin': 'local operator',
 
   'grpc.health.v1.Health/Check': 'device',

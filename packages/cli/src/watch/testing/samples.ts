@@ -31,6 +31,7 @@ export function sampleRequest(
       source: '192.168.1.9',
       continuity: Continuity.NEW,
       role: DeviceRole.UNSPECIFIED,
+      knownName: '',
       ...changes,
     },
   };

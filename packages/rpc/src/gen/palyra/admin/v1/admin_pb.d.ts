@@ -378,6 +378,13 @@ export declare type PairingDevice = Message<"palyra.admin.v1.PairingDevice"> & {
    * @generated from field: palyra.admin.v1.DeviceRole role = 9;
    */
   role: DeviceRole;
+
+  /**
+   * The daemon's name for the device with this id, whatever its key; empty when there is no such device.
+   *
+   * @generated from field: string known_name = 20;
+   */
+  knownName: string;
 };
 
 /**
@@ -2029,6 +2036,174 @@ export declare type HealthSeries = Message<"palyra.admin.v1.HealthSeries"> & {
 export declare const HealthSeriesSchema: GenMessage<HealthSeries>;
 
 /**
+ * @generated from message palyra.admin.v1.Passkey
+ */
+export declare type Passkey = Message<"palyra.admin.v1.Passkey"> & {
+  /**
+   * Id of the credential, base64url.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 3;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message palyra.admin.v1.Passkey.
+ * Use `create(PasskeySchema)` to create a new message.
+ */
+export declare const PasskeySchema: GenMessage<Passkey>;
+
+/**
+ * @generated from message palyra.admin.v1.ListPasskeysRequest
+ */
+export declare type ListPasskeysRequest = Message<"palyra.admin.v1.ListPasskeysRequest"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.ListPasskeysRequest.
+ * Use `create(ListPasskeysRequestSchema)` to create a new message.
+ */
+export declare const ListPasskeysRequestSchema: GenMessage<ListPasskeysRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.ListPasskeysResponse
+ */
+export declare type ListPasskeysResponse = Message<"palyra.admin.v1.ListPasskeysResponse"> & {
+  /**
+   * @generated from field: repeated palyra.admin.v1.Passkey passkeys = 1;
+   */
+  passkeys: Passkey[];
+};
+
+/**
+ * Describes the message palyra.admin.v1.ListPasskeysResponse.
+ * Use `create(ListPasskeysResponseSchema)` to create a new message.
+ */
+export declare const ListPasskeysResponseSchema: GenMessage<ListPasskeysResponse>;
+
+/**
+ * @generated from message palyra.admin.v1.RemovePasskeyRequest
+ */
+export declare type RemovePasskeyRequest = Message<"palyra.admin.v1.RemovePasskeyRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RemovePasskeyRequest.
+ * Use `create(RemovePasskeyRequestSchema)` to create a new message.
+ */
+export declare const RemovePasskeyRequestSchema: GenMessage<RemovePasskeyRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.BeginPasskeyRequest
+ */
+export declare type BeginPasskeyRequest = Message<"palyra.admin.v1.BeginPasskeyRequest"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.BeginPasskeyRequest.
+ * Use `create(BeginPasskeyRequestSchema)` to create a new message.
+ */
+export declare const BeginPasskeyRequestSchema: GenMessage<BeginPasskeyRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.BeginPasskeyResponse
+ */
+export declare type BeginPasskeyResponse = Message<"palyra.admin.v1.BeginPasskeyResponse"> & {
+  /**
+   * PublicKeyCredentialCreationOptionsJSON (WebAuthn Level 3).
+   *
+   * @generated from field: string options_json = 1;
+   */
+  optionsJson: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.BeginPasskeyResponse.
+ * Use `create(BeginPasskeyResponseSchema)` to create a new message.
+ */
+export declare const BeginPasskeyResponseSchema: GenMessage<BeginPasskeyResponse>;
+
+/**
+ * @generated from message palyra.admin.v1.AddPasskeyRequest
+ */
+export declare type AddPasskeyRequest = Message<"palyra.admin.v1.AddPasskeyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * RegistrationResponseJSON (WebAuthn Level 3).
+   *
+   * @generated from field: string response_json = 2;
+   */
+  responseJson: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.AddPasskeyRequest.
+ * Use `create(AddPasskeyRequestSchema)` to create a new message.
+ */
+export declare const AddPasskeyRequestSchema: GenMessage<AddPasskeyRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.BeginActRequest
+ */
+export declare type BeginActRequest = Message<"palyra.admin.v1.BeginActRequest"> & {
+  /**
+   * Name of the method, such as ApprovePairing.
+   *
+   * @generated from field: string method = 1;
+   */
+  method: string;
+
+  /**
+   * The request message of the call, binary.
+   *
+   * @generated from field: bytes request = 2;
+   */
+  request: Uint8Array;
+};
+
+/**
+ * Describes the message palyra.admin.v1.BeginActRequest.
+ * Use `create(BeginActRequestSchema)` to create a new message.
+ */
+export declare const BeginActRequestSchema: GenMessage<BeginActRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.BeginActResponse
+ */
+export declare type BeginActResponse = Message<"palyra.admin.v1.BeginActResponse"> & {
+  /**
+   * PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3).
+   *
+   * @generated from field: string options_json = 1;
+   */
+  optionsJson: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.BeginActResponse.
+ * Use `create(BeginActResponseSchema)` to create a new message.
+ */
+export declare const BeginActResponseSchema: GenMessage<BeginActResponse>;
+
+/**
  * @generated from message palyra.admin.v1.CreateConsoleLoginRequest
  */
 export declare type CreateConsoleLoginRequest = Message<"palyra.admin.v1.CreateConsoleLoginRequest"> & {
@@ -2661,6 +2836,54 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetHealthRequestSchema;
     output: typeof GetHealthResponseSchema;
+  },
+  /**
+   * @generated from rpc palyra.admin.v1.AdminService.ListPasskeys
+   */
+  listPasskeys: {
+    methodKind: "unary";
+    input: typeof ListPasskeysRequestSchema;
+    output: typeof ListPasskeysResponseSchema;
+  },
+  /**
+   * In the console, asks for a passkey. At the admin socket it does not, so that lost passkeys are no dead end.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.RemovePasskey
+   */
+  removePasskey: {
+    methodKind: "unary";
+    input: typeof RemovePasskeyRequestSchema;
+    output: typeof PasskeySchema;
+  },
+  /**
+   * Begins the registration of a passkey. Served in the console only.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.BeginPasskey
+   */
+  beginPasskey: {
+    methodKind: "unary";
+    input: typeof BeginPasskeyRequestSchema;
+    output: typeof BeginPasskeyResponseSchema;
+  },
+  /**
+   * Registers a passkey. Served in the console only. From the second one on, asks for a registered one.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.AddPasskey
+   */
+  addPasskey: {
+    methodKind: "unary";
+    input: typeof AddPasskeyRequestSchema;
+    output: typeof PasskeySchema;
+  },
+  /**
+   * Returns the options for an assertion over one act: a call and its request. Served in the console only.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.BeginAct
+   */
+  beginAct: {
+    methodKind: "unary";
+    input: typeof BeginActRequestSchema;
+    output: typeof BeginActResponseSchema;
   },
   /**
    * Returns a link that logs one browser in to the console. Served on the admin socket only.
