@@ -67,6 +67,9 @@ export type {
   RegistryReads,
   RegistryTransaction,
   Revocation,
+  SharedList,
+  SharedListHead,
+  SharedLists,
 } from './port.ts';
 export {
   judgeStanding,

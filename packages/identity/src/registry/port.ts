@@ -262,6 +262,30 @@ export interface RegistryTransaction extends RegistryReads {
   emit(event: RegistryEvent): void;
 }
 
+/** The newest revocation list of each authority, for all daemons of a fleet: no two publish different sequences. */
+export interface SharedLists {
+  /** How many revocations there are now, and what the newest list of this authority is. */
+  head(issuerId: Ulid): Promise<SharedListHead>;
+  read(issuerId: Ulid): Promise<SharedList | undefined>;
+  /** Stores it, unless there is one with a higher number. */
+  write(issuerId: Ulid, list: SharedList): Promise<void>;
+}
+
+export interface SharedListHead {
+  /** Grows with every revocation. */
+  readonly epoch: number;
+  readonly list: Omit<SharedList, 'der'> | undefined;
+}
+
+export interface SharedList {
+  readonly number: number;
+  /** It has every revocation of this epoch. */
+  readonly epoch: number;
+  readonly remakeAtMs: number;
+  readonly nextUpdateMs: number;
+  readonly der: Uint8Array;
+}
+
 export interface Registry extends RegistryReads {
   /** Serialised: one change at a time. Throws what `work` throws, or STORE_FULL, STORE_FAILED; then nothing changed. */
   transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T>;
@@ -278,6 +302,8 @@ export interface Registry extends RegistryReads {
   upToDate(): Promise<void> | undefined;
   /** Whether other daemons change it too. */
   readonly isShared: boolean;
+  /** The revocation lists that daemons share. Undefined if this process has the registry alone. */
+  readonly sharedLists: SharedLists | undefined;
   /** A snapshot of the present state. Close it before the registry. */
   snapshot(): Promise<RegistryReader>;
   /**

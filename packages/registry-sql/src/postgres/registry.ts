@@ -8,6 +8,7 @@ import {
   RegistryListeners,
   type RegistryReader,
   type RegistryTransaction,
+  type SharedLists,
 } from '@palyra/identity/registry';
 import { SqlReads } from '../reads.ts';
 import { milliseconds } from '../rows/column.ts';
@@ -18,6 +19,7 @@ import type { PostgresConnection } from './connection.ts';
 import type { FleetEvent } from './event-body.ts';
 import { EventLog } from './event-log.ts';
 import { closed, Link } from './link.ts';
+import { PostgresLists } from './lists.ts';
 import { Notifications } from './notifications.ts';
 import { ReadIndex } from './read-index.ts';
 import { Readers } from './readers.ts';
@@ -78,6 +80,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
   readonly #listeners: RegistryListeners;
   readonly #log: EventLog;
   readonly #notifications: Notifications;
+  readonly #lists: SharedLists;
   readonly #waiting: Change[] = [];
   #working: Promise<void> | undefined;
   #head: AuditHead;
@@ -100,6 +103,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     this.#writer = new Link({ address, session: { idleInTransactionMs, lockMs }, onOpen });
     this.#indexLink = new Link({ address, onOpen });
     this.#upkeep = new Link({ address, onOpen });
+    this.#lists = new PostgresLists(readers, this.#upkeep);
     this.#index = new ReadIndex(() => this.#readHead());
     this.#listeners = new RegistryListeners(options.onError);
     this.#log = new EventLog({
@@ -195,6 +199,10 @@ export class PostgresRegistry extends SqlReads implements Registry {
   async countRate(key: string, ms: number): Promise<Rate> {
     const [row] = await (await this.#forUpkeep()).all(this.#fleet.countRate({ key, ms }));
     return { count: row?.count ?? 0, leftMs: row?.left ?? ms };
+  }
+
+  get sharedLists(): SharedLists {
+    return this.#lists;
   }
 
   /** For rows that are no part of the registry's changes. */
