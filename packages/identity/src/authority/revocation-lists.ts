@@ -11,34 +11,13 @@ import type { Ulid } from '../device-id.ts';
 import { clockToleranceMs, revocationListLifeMs as lifeMs, listedAfterEndMs } from '../limits.ts';
 import type { AuthorityRecord, RegistryReads } from '../registry/port.ts';
 import type { AuthorityStoreOptions } from './new-authority.ts';
+import type { ListOfAuthority, MadeList, RevocationList } from './published-list.ts';
 import { SharedListOfAuthority } from './shared-list.ts';
-
-export interface RevocationList {
-  readonly issuerId: Ulid;
-  /** In parts, in order. */
-  readonly der: readonly Uint8Array[];
-  readonly number: number;
-  readonly nextUpdate: Date;
-}
-
-/** The list of one authority, or the reason why there is none. */
-export interface ListOfAuthority {
-  readonly issuerId: Ulid;
-  readonly list: RevocationList | undefined;
-  /** The reason why `list` is an older one, or missing. The same object until the next try. */
-  readonly error: unknown;
-}
 
 /** Entries read and encoded in one turn of the event loop. */
 const pageEntries = 250;
 /** Pause before another try to make a list, ms. */
 const restMs = 10_000;
-
-/** A list that was just made. */
-export interface MadeList extends RevocationList {
-  readonly epoch: number;
-  readonly remakeAtMs: number;
-}
 
 export class RevocationLists {
   readonly #options: AuthorityStoreOptions;

@@ -4,7 +4,7 @@
 import type { Clock } from '../clock.ts';
 import type { Ulid } from '../device-id.ts';
 import type { SharedList, SharedLists } from '../registry/port.ts';
-import type { ListOfAuthority, MadeList, RevocationList } from './revocation-lists.ts';
+import type { ListOfAuthority, MadeList, RevocationList } from './published-list.ts';
 
 /** Pause before another try to make a list, ms. */
 const restMs = 10_000;

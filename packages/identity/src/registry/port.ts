@@ -6,7 +6,6 @@ import type { DeviceId, Ulid } from '../device-id.ts';
 import type { CertificateRecord, CertificateState } from '../fleet/certificate-state.ts';
 import type { CloneSign, Device, DeviceKind, DeviceRole } from '../fleet/device.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
-import type { RegistryListener } from './listeners.ts';
 
 /** The facts for the check of a connection or call, and about the caller, from one indexed read. */
 export interface CertificateStanding {
@@ -91,6 +90,11 @@ export type RegistryEvent =
   | { readonly type: 'changes_missed' }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
+
+/** Whether this process made the change, or another daemon of the fleet. */
+export type EventOrigin = 'here' | 'elsewhere';
+
+export type RegistryListener = (event: RegistryEvent, origin: EventOrigin) => void;
 
 export interface RegistryReads {
   /** The most frequent read: one indexed row by certificate fingerprint. */

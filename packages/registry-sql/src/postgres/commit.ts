@@ -90,7 +90,7 @@ export async function commitTogether(
       if (!made.isMade) continue;
       isAnyMade = true;
       head = made.head;
-      events.push(...made.told);
+      for (const event of made.told) events.push(event);
       revocationSeq += made.revocations;
     }
     if (!isAnyMade) {

@@ -27,6 +27,7 @@ const migrations = {
 const migrationMs = 5 * 60_000;
 
 export interface PostgresRegistryOptions {
+  /** postgres://USER:PASSWORD@HOST:PORT/DATABASE */
   readonly url: string;
   /** This daemon, as the others see it. */
   readonly daemon: string;

@@ -56,7 +56,8 @@ export interface FleetMember {
   readonly seenAt: Date;
 }
 
-export interface PostgresRegistryOptions {
+/** What the registry needs of the database that was opened. */
+interface OpenedDatabase {
   readonly address: PostgresAddress;
   readonly statements: Statements;
   /** This daemon, for the others. */
@@ -70,7 +71,7 @@ export interface PostgresRegistryOptions {
 
 export class PostgresRegistry extends SqlReads implements Registry {
   readonly isShared = true;
-  readonly #options: PostgresRegistryOptions;
+  readonly #options: OpenedDatabase;
   readonly #readers: Readers;
   readonly #fleet: FleetStatements;
   readonly #writer: Link;
@@ -87,7 +88,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
   #isShut = false;
   #closed: Promise<void> | undefined;
 
-  constructor(options: PostgresRegistryOptions) {
+  constructor(options: OpenedDatabase) {
     const { address, statements, head } = options;
     const fleet = fleetStatements();
     let seen = (): AuditHead => head;

@@ -23,6 +23,7 @@ import { type FleetStatements, fleetStatements } from './statements.ts';
 export interface SqlSecretStoreOptions {
   /** Of a database that `openPostgresRegistry` has opened before: it makes the tables. */
   readonly url: string;
+  /** The key that all daemons of the fleet have. */
   readonly masterKey: MasterKey;
   /** For readers, which do not set up a database. Default: false. */
   readonly mustExist?: boolean;
