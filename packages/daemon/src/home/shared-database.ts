@@ -147,7 +147,7 @@ async function mustNotHaveFiles({ registry, secrets }: DaemonPaths): Promise<voi
     if (await stat(path).catch(() => undefined))
       throw new IdentityError(
         'MESSAGE_INVALID',
-        `${path} is there, but the configuration says that the registry is in PostgreSQL. Moving it there is not possible yet: take "registry" out of the configuration, or start with a new home.`,
+        `${path} is there, but the configuration says that the registry is in PostgreSQL. Move it there while the daemon is stopped (docs/fleet.md), take "registry" out of the configuration, or start with a new home.`,
         { about: 'configuration' },
       );
 }
