@@ -72,6 +72,19 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     }
   });
 
+  test('a device cannot have the name of another daemon', async (t) => {
+    const settings = await fleet.settings();
+    const [a] = await fleet.start(t, 1, { names: { dns: ['a.example.net'], ip: [] } }, settings);
+    const [b] = await fleet.start(t, 1, {}, settings);
+    const device = await makeDevice();
+    await pair(b!, device);
+    const { id } = device.identity;
+    await assert.rejects(b!.running.identity.setHostNames(id, ['a.example.net']), {
+      code: 'MESSAGE_INVALID',
+    });
+    await a!.running.identity.setHostNames(id, ['c.example.net']);
+  });
+
   test('a restarted daemon keeps its identity', async (t) => {
     const settings = await fleet.settings();
     const home = temporaryFolder();

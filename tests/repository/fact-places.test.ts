@@ -65,6 +65,8 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
       'packages/daemon/src/admin/pairing-changes.ts',
       'packages/daemon/src/notices/notice.ts',
       'packages/identity/src/pairing/collect.ts',
+      // As a row for other daemons.
+      'packages/registry-sql/src/postgres/event-body.ts',
     ],
   ],
 ];

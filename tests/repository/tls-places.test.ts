@@ -35,6 +35,7 @@ test('one file dials TLS, one more calls a webhook, and two open WebSockets', ()
 test('every dial and listener states its certificate check, and three places switch it off', () => {
   assert.deepEqual(placesOf(/rejectUnauthorized: true/), [
     'packages/daemon/src/notices/webhook.ts',
+    'packages/registry-sql/src/postgres/address.ts',
     'packages/rpc/src/http2/required-certificate.ts',
   ]);
   // Both judge every chain themselves. In the second, OpenSSL refuses a peer without a certificate.

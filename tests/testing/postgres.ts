@@ -4,11 +4,20 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  globSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
+import { freePort } from './free-port.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until, within } from './until.ts';
 
@@ -33,9 +42,13 @@ export class PostgresServer {
   readonly #programs: string;
   #server: ChildProcess | undefined;
   #databases = 0;
+  port = 5432;
 
   /** Starts a server with `extra` settings. Its data is ordered by a language, as in most installations. */
-  static async start(extra = ''): Promise<PostgresServer> {
+  static async start(
+    extra = '',
+    { tls }: { readonly tls?: { readonly key: string; readonly cert: string } } = {},
+  ): Promise<PostgresServer> {
     assert.ok(programs !== undefined, String(missingPostgres));
     const folder = temporaryFolder();
     const server = new PostgresServer(folder, programs);
@@ -54,6 +67,7 @@ export class PostgresServer {
       join(server.#data, 'postgresql.conf'),
       `${settings}unix_socket_directories = '${folder}'\n${extra}\n`,
     );
+    if (tls) await server.#listenWithTls(tls);
     process.on('exit', () => server.#server?.kill('SIGKILL'));
     await server.run();
     return server;
@@ -62,6 +76,25 @@ export class PostgresServer {
   private constructor(folder: string, path: string) {
     this.#folder = folder;
     this.#programs = path;
+  }
+
+  /** Also on a TCP port of this machine, with this certificate. */
+  async #listenWithTls({ key, cert }: { readonly key: string; readonly cert: string }): Promise<void> {
+    this.port = await freePort();
+    for (const [from, to] of [
+      [key, 'server.key'],
+      [cert, 'server.crt'],
+    ] as const) {
+      const path = join(this.#data, to);
+      copyFileSync(from, path);
+      chmodSync(path, 0o600);
+      if (owner) chownSync(path, owner.uid, owner.gid);
+    }
+    appendFileSync(
+      join(this.#data, 'postgresql.conf'),
+      `ssl = on\nlisten_addresses = '127.0.0.1'\nport = ${this.port}\n`,
+    );
+    appendFileSync(join(this.#data, 'pg_hba.conf'), 'hostssl all all 127.0.0.1/32 trust\n');
   }
 
   get #data(): string {
@@ -149,7 +182,13 @@ export class PostgresServer {
   /** Runs statements as the superuser, on a connection of its own. @param at a database or a URL. */
   async sql(at: string, text: string): Promise<Record<string, unknown>[]> {
     const database = at.startsWith('postgres:') ? new URL(at).pathname.slice(1) : at;
-    const client = new Client({ host: this.#folder, user: 'postgres', database, ssl: false });
+    const client = new Client({
+      host: this.#folder,
+      port: this.port,
+      user: 'postgres',
+      database,
+      ssl: false,
+    });
     await client.connect();
     try {
       const result = await client.query(text);

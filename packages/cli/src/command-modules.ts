@@ -21,6 +21,7 @@ export const commandModules: readonly CommandModule[] = [
     words: ['backup', 'restore', 'secrets', 'doctor'],
     load: async () => (await import('./commands/backup.ts')).addBackup,
   },
+  { words: ['registry'], load: async () => (await import('./commands/registry.ts')).addRegistry },
   { words: ['status', 'why'], load: async () => (await import('./commands/status.ts')).addStatus },
   { words: ['ca'], load: async () => (await import('./commands/ca.ts')).addCa },
   { words: ['audit'], load: async () => (await import('./commands/audit.ts')).addAudit },

@@ -55,6 +55,7 @@ test('a command is remote only when it is known to be', () => {
     'restore',
     'doctor',
     'secrets rekey',
+    'registry move',
   ])
     assert.equal(worksRemotely(command), false, command);
   for (const command of [

@@ -65,6 +65,7 @@ const changes: ReadonlySet<string> = new Set([
   'backup',
   'restore',
   'secrets rekey',
+  'registry move',
   'ca crl',
   'ca rotate-root',
   'ca set-aside',

@@ -119,6 +119,11 @@ export class IdentityManager {
     return issueServerCredential(this.#parts, names);
   }
 
+  /** Adds DNS names of other daemons of the fleet: no device may have them. */
+  reserveNames(names: readonly string[]): void {
+    this.#parts.hostNames.reserve(names);
+  }
+
   // Authentication of peers.
 
   /**

@@ -105,9 +105,11 @@ async function finishRestore(home: string, path: string): Promise<void> {
  * @throws NOTHING_FOUND
  */
 export async function checkHome(home: string): Promise<void> {
-  const { path, secrets } = daemonPaths(home);
+  const { path, secrets, fleet } = daemonPaths(home);
   await mustBeOwnFolder(home);
-  for (const folder of [home, path, secrets]) {
+  // A daemon with its registry in PostgreSQL has its secrets there too.
+  const isShared = (await lstat(fleet).catch(unlessMissing)) !== undefined;
+  for (const folder of [home, path, ...(isShared ? [] : [secrets])]) {
     await lstat(folder).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code !== 'ENOENT') return;
       throw new IdentityError('NOTHING_FOUND', `${folder} does not exist.`, { cause, about: 'home' });

@@ -35,6 +35,10 @@ const maxUrlBytes = 4096;
 export async function readUrl({ registry }: SharedDatabaseConfig): Promise<string> {
   return withSetting('registry.urlFile', async () => {
     const bytes = await readCredential(registry.urlFile, maxUrlBytes);
+    if (bytes.length > maxUrlBytes)
+      throw new IdentityError('MESSAGE_INVALID', `${registry.urlFile} is too long for a URL.`, {
+        about: 'configuration',
+      });
     return Buffer.from(bytes).toString().trim();
   });
 }
@@ -131,7 +135,7 @@ export async function openSharedKey(paths: DaemonPaths, config: DaemonConfig): P
     if (!(error instanceof IdentityError) || error.fields.about !== 'key_file') throw error;
     throw new IdentityError(
       'MASTER_KEY_WRONG',
-      `${error.message} All daemons that share a database have the same key: copy it from a daemon that runs. For the first one, make it: head -c 32 /dev/urandom > FILE`,
+      `The key file ${config.masterKey.path ?? paths.masterKey} is not there. All daemons that share a database have the same key: copy it from a daemon that runs. For the first one, make it: head -c 32 /dev/urandom > FILE`,
       { cause: error },
     );
   }
@@ -143,7 +147,7 @@ async function mustNotHaveFiles({ registry, secrets }: DaemonPaths): Promise<voi
     if (await stat(path).catch(() => undefined))
       throw new IdentityError(
         'MESSAGE_INVALID',
-        `${path} is there, but the configuration says that the registry is in PostgreSQL. Move it: palyra registry move --to postgres. Or take "registry" out of the configuration.`,
+        `${path} is there, but the configuration says that the registry is in PostgreSQL. Move it there while the daemon is stopped (docs/fleet.md), take "registry" out of the configuration, or start with a new home.`,
         { about: 'configuration' },
       );
 }

@@ -19,8 +19,15 @@ export function followAuthorities(identity: IdentityManager, credential: DaemonC
   );
 }
 
-/** Shows this daemon to the others. Does nothing for a daemon that has its registry alone. */
-export async function announce({ fleet, config }: Stores, version: string, run: Run): Promise<void> {
+/**
+ * Shows this daemon to the others, and learns of their names, which no device may have. Does nothing for a daemon that has its
+ * registry alone.
+ */
+export async function announce(
+  { fleet, config, identity }: Stores,
+  version: string,
+  run: Run,
+): Promise<void> {
   if (!fleet) return;
   const { pairing, node, quic, web } = config.endpoints;
   await fleet.announce({
@@ -29,4 +36,5 @@ export async function announce({ fleet, config }: Stores, version: string, run: 
     names: credentialNames(config),
     startedAt: run.startedAt,
   });
+  for (const { names } of await fleet.members()) identity.reserveNames(names);
 }

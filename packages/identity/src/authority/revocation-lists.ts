@@ -11,37 +11,18 @@ import type { Ulid } from '../device-id.ts';
 import { clockToleranceMs, revocationListLifeMs as lifeMs, listedAfterEndMs } from '../limits.ts';
 import type { AuthorityRecord, RegistryReads } from '../registry/port.ts';
 import type { AuthorityStoreOptions } from './new-authority.ts';
-
-export interface RevocationList {
-  readonly issuerId: Ulid;
-  /** In parts, in order. */
-  readonly der: readonly Uint8Array[];
-  readonly number: number;
-  readonly nextUpdate: Date;
-}
-
-/** The list of one authority, or the reason why there is none. */
-export interface ListOfAuthority {
-  readonly issuerId: Ulid;
-  readonly list: RevocationList | undefined;
-  /** The reason why `list` is an older one, or missing. The same object until the next try. */
-  readonly error: unknown;
-}
+import type { ListOfAuthority, MadeList, RevocationList } from './published-list.ts';
+import { SharedListOfAuthority } from './shared-list.ts';
 
 /** Entries read and encoded in one turn of the event loop. */
 const pageEntries = 250;
 /** Pause before another try to make a list, ms. */
 const restMs = 10_000;
 
-interface Made extends RevocationList {
-  readonly epoch: number;
-  readonly remakeAtMs: number;
-}
-
 export class RevocationLists {
   readonly #options: AuthorityStoreOptions;
   readonly #trustDomain: string;
-  readonly #slots = new Map<Ulid, ListSlot>();
+  readonly #slots = new Map<Ulid, ListSlot | SharedListOfAuthority>();
   /** Increases with every revocation. */
   #epoch = 0;
 
@@ -84,21 +65,23 @@ export class RevocationLists {
     }
   }
 
-  #slotOf(authority: AuthorityRecord): ListSlot {
+  #slotOf(authority: AuthorityRecord): ListSlot | SharedListOfAuthority {
     let slot = this.#slots.get(authority.id);
     if (!slot) {
-      slot = new ListSlot({
-        issuerId: authority.id,
-        clock: this.#options.clock,
-        epoch: () => (authority.tier === 'root' ? 0 : this.#epoch),
-        make: (epoch) => this.#make(authority, epoch),
-      });
+      const { clock, registry } = this.#options;
+      const shared = registry.sharedLists;
+      const isRoot = authority.tier === 'root';
+      const make = (epoch: number) => this.#make(authority, epoch);
+      const options = { issuerId: authority.id, clock, make };
+      slot = shared
+        ? new SharedListOfAuthority({ ...options, shared, isRoot })
+        : new ListSlot({ ...options, epoch: () => (isRoot ? 0 : this.#epoch) });
       this.#slots.set(authority.id, slot);
     }
     return slot;
   }
 
-  async #make(authority: AuthorityRecord, epoch: number): Promise<Made> {
+  async #make(authority: AuthorityRecord, epoch: number): Promise<MadeList> {
     const { registry, clock, keys } = this.#options;
     const now = presentTime(clock);
     const signer = await keys.load(authority.id);
@@ -154,13 +137,13 @@ interface ListSlotOptions {
   readonly issuerId: Ulid;
   readonly clock: AuthorityStoreOptions['clock'];
   readonly epoch: () => number;
-  readonly make: (epoch: number) => Promise<Made>;
+  readonly make: (epoch: number) => Promise<MadeList>;
 }
 
 /** The list of one authority. Only one is made at a time, and callers share it if possible. */
 class ListSlot {
   readonly #options: ListSlotOptions;
-  #last: Made | undefined;
+  #last: MadeList | undefined;
   #failed: { readonly atMs: number; readonly error: unknown } | undefined;
   #making: { readonly epoch: number; readonly made: Promise<void> } | undefined;
   /** The next list, which has not been started, so that new callers can share it. */

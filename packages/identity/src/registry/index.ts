@@ -11,7 +11,7 @@ export {
 export { describeDifference } from '../audit/verify-audit.ts';
 export { daemonOf, mustBelongTogether } from '../authority/belonging.ts';
 export { continueBundleSequence, type PublishedBundle } from '../authority/bundle-sequence.ts';
-export type { ListOfAuthority, RevocationList } from '../authority/revocation-lists.ts';
+export type { ListOfAuthority, RevocationList } from '../authority/published-list.ts';
 export type { RootRotationStatus } from '../authority/root-rotation.ts';
 export { type SetAsideCost, type SetAsideOptions, setAsideMisdated } from '../authority/set-aside.ts';
 export { type CarryOverOptions, carryOver, revokeNamed, takeEveryGrant } from '../fleet/carry-over.ts';
@@ -49,25 +49,25 @@ export {
   type LocalPlace,
   parseActorName,
 } from './actor.ts';
-export {
-  type EventOrigin,
-  type ListenerErrors,
-  type RegistryListener,
-  RegistryListeners,
-} from './listeners.ts';
+export { type ListenerErrors, RegistryListeners } from './listeners.ts';
 export type {
   AuthorityRecord,
   AuthorityState,
   CertificateStanding,
   DeviceOrder,
   DevicesQuery,
+  EventOrigin,
   Registry,
   RegistryCounts,
   RegistryEvent,
+  RegistryListener,
   RegistryReader,
   RegistryReads,
   RegistryTransaction,
   Revocation,
+  SharedList,
+  SharedListHead,
+  SharedLists,
 } from './port.ts';
 export {
   judgeStanding,

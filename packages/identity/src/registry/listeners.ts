@@ -1,12 +1,7 @@
 // Calls the listeners of a change after its commit. Enforcing listeners run first, for every change of the commit, so
 // that a failing observer cannot leave a revoked connection open. No listener can prevent another from being called.
 
-import type { RegistryEvent } from './port.ts';
-
-/** Whether this process made the change, or another daemon of the fleet. */
-export type EventOrigin = 'here' | 'elsewhere';
-
-export type RegistryListener = (event: RegistryEvent, origin: EventOrigin) => void;
+import type { EventOrigin, RegistryEvent, RegistryListener } from './port.ts';
 
 /** Gets the errors of listeners, so that none is lost. */
 export type ListenerErrors = (error: unknown, where: string) => void;

@@ -6,7 +6,6 @@ import type { DeviceId, Ulid } from '../device-id.ts';
 import type { CertificateRecord, CertificateState } from '../fleet/certificate-state.ts';
 import type { CloneSign, Device, DeviceKind, DeviceRole } from '../fleet/device.ts';
 import type { Pairing, PairingState } from '../pairing/state.ts';
-import type { RegistryListener } from './listeners.ts';
 
 /** The facts for the check of a connection or call, and about the caller, from one indexed read. */
 export interface CertificateStanding {
@@ -91,6 +90,11 @@ export type RegistryEvent =
   | { readonly type: 'changes_missed' }
   | { readonly type: 'certificate_revoked'; readonly serial: string; readonly deviceId: DeviceId }
   | { readonly type: 'certificate_superseded'; readonly serial: string; readonly deviceId: DeviceId };
+
+/** Whether this process made the change, or another daemon of the fleet. */
+export type EventOrigin = 'here' | 'elsewhere';
+
+export type RegistryListener = (event: RegistryEvent, origin: EventOrigin) => void;
 
 export interface RegistryReads {
   /** The most frequent read: one indexed row by certificate fingerprint. */
@@ -262,6 +266,30 @@ export interface RegistryTransaction extends RegistryReads {
   emit(event: RegistryEvent): void;
 }
 
+/** The newest revocation list of each authority, for all daemons of a fleet: no two publish different sequences. */
+export interface SharedLists {
+  /** How many revocations there are now, and what the newest list of this authority is. */
+  head(issuerId: Ulid): Promise<SharedListHead>;
+  read(issuerId: Ulid): Promise<SharedList | undefined>;
+  /** Stores it, unless there is one with a higher number. */
+  write(issuerId: Ulid, list: SharedList): Promise<void>;
+}
+
+export interface SharedListHead {
+  /** Grows with every revocation. */
+  readonly epoch: number;
+  readonly list: Omit<SharedList, 'der'> | undefined;
+}
+
+export interface SharedList {
+  readonly number: number;
+  /** It has every revocation of this epoch. */
+  readonly epoch: number;
+  readonly remakeAtMs: number;
+  readonly nextUpdateMs: number;
+  readonly der: Uint8Array;
+}
+
 export interface Registry extends RegistryReads {
   /** Serialised: one change at a time. Throws what `work` throws, or STORE_FULL, STORE_FAILED; then nothing changed. */
   transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T>;
@@ -278,6 +306,8 @@ export interface Registry extends RegistryReads {
   upToDate(): Promise<void> | undefined;
   /** Whether other daemons change it too. */
   readonly isShared: boolean;
+  /** The revocation lists that daemons share. Undefined if this process has the registry alone. */
+  readonly sharedLists: SharedLists | undefined;
   /** A snapshot of the present state. Close it before the registry. */
   snapshot(): Promise<RegistryReader>;
   /**

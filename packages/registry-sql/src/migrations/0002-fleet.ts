@@ -11,6 +11,19 @@ export const fleetTables: Migration = {
       .addColumn('event_seq', 'bigint', (column) => column.notNull().defaultTo(0))
       .execute();
     await db.schema
+      .alterTable('ledger')
+      .addColumn('revocation_seq', 'bigint', (column) => column.notNull().defaultTo(0))
+      .execute();
+    await db.schema
+      .createTable('revocation_lists')
+      .addColumn('issuer_id', text, (column) => column.primaryKey())
+      .addColumn('number', 'bigint', (column) => column.notNull())
+      .addColumn('revocation_seq', 'bigint', (column) => column.notNull())
+      .addColumn('remake_at', 'bigint', (column) => column.notNull())
+      .addColumn('next_update', 'bigint', (column) => column.notNull())
+      .addColumn('der', 'bytea', (column) => column.notNull())
+      .execute();
+    await db.schema
       .createTable('events')
       .addColumn('seq', 'bigint', (column) => column.primaryKey())
       .addColumn('at', 'bigint', (column) => column.notNull())

@@ -7,7 +7,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { IdentityError } from '@palyra/identity';
-import { reasonOf } from '@palyra/identity/values';
+import { formatEndpoint, reasonOf } from '@palyra/identity/values';
 import type { ClientConfig } from 'pg';
 
 const defaultPort = 5432;
@@ -38,7 +38,7 @@ export async function parsePostgresUrl(text: string): Promise<PostgresAddress> {
   if (database === '') throw unusable('it names no database');
   const password = decoded(url.password);
   const isHere = host.startsWith('/') || loopback.has(host);
-  const name = `${host.startsWith('/') ? host : `${host.includes(':') ? `[${host}]` : host}:${port}`}/${database}`;
+  const name = host.startsWith('/') ? `${host}/${database}` : `${formatEndpoint({ host, port })}/${database}`;
   return {
     name,
     client: {

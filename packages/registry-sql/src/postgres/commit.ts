@@ -29,6 +29,15 @@ export interface Committed {
   readonly answers: readonly (() => void)[];
 }
 
+/** A change that was made or undone. It is answered when the commit is durable. */
+interface Made {
+  readonly isMade: boolean;
+  readonly head: AuditHead;
+  readonly told: readonly FleetEvent[];
+  readonly revocations: number;
+  readonly answer: () => void;
+}
+
 export interface CommitOptions {
   readonly link: Link;
   readonly statements: Statements;
@@ -55,18 +64,20 @@ export async function commitTogether(
   let transaction: string;
   let head: AuditHead;
   let eventSeq: number;
+  let revocationSeq: number;
   try {
     const [row] = await connection.execute(beginAndLock);
     if (!row) throw emptyLedger(connection.name);
     transaction = String(row.transaction);
     head = { seq: Number(row.audit_seq), hash: String(row.audit_hash) };
     eventSeq = Number(row.event_seq);
+    revocationSeq = Number(row.revocation_seq);
     if (head.seq < options.seen.seq) throw wentBack(connection.name);
   } catch (error) {
     await rollBack(connection);
     throw error;
   }
-  const before = { head, eventSeq };
+  const before = { head, eventSeq, revocationSeq };
   const events: FleetEvent[] = [];
   const answers: (() => void)[] = [];
   try {
@@ -79,14 +90,15 @@ export async function commitTogether(
       if (!made.isMade) continue;
       isAnyMade = true;
       head = made.head;
-      events.push(...made.told);
+      for (const event of made.told) events.push(event);
+      revocationSeq += made.revocations;
     }
     if (!isAnyMade) {
       await rollBack(connection);
       for (const answer of answers) answer();
       return undefined;
     }
-    await writeHead(connection, options, before, { head, events });
+    await writeHead(connection, options, before, { head, events, revocationSeq });
   } catch (error) {
     await rollBack(connection);
     throw error;
@@ -103,7 +115,7 @@ async function make(
     readonly statements: Statements;
     readonly inParts: boolean;
   },
-): Promise<{ isMade: boolean; head: AuditHead; told: readonly FleetEvent[]; answer: () => void }> {
+): Promise<Made> {
   const { connection, head, statements, inParts } = at;
   const inside = new InsideExecutor(connection);
   if (inParts) await connection.execute('savepoint part');
@@ -112,33 +124,40 @@ async function make(
     const result = await work(tx);
     await inside.end();
     if (inParts) await connection.execute('release savepoint part');
-    return { isMade: true, head: tx.head, told: tx.told, answer: () => resolve(result) };
+    const { head: moved, told, revocationsAdded: revocations } = tx;
+    return { isMade: true, head: moved, told, revocations, answer: () => resolve(result) };
   } catch (error) {
     await inside.close();
     // Without the connection, the earlier changes are lost too.
     if (connection.isBroken) throw error;
     if (inParts) await connection.execute('rollback to savepoint part; release savepoint part');
-    return { isMade: false, head, told: [], answer: () => reject(error) };
+    return { isMade: false, head, told: [], revocations: 0, answer: () => reject(error) };
   }
 }
 
 async function writeHead(
   connection: PostgresConnection,
   { fleet, daemon }: CommitOptions,
-  before: { readonly head: AuditHead; readonly eventSeq: number },
-  after: { readonly head: AuditHead; readonly events: readonly FleetEvent[] },
+  before: { readonly head: AuditHead; readonly eventSeq: number; readonly revocationSeq: number },
+  after: {
+    readonly head: AuditHead;
+    readonly events: readonly FleetEvent[];
+    readonly revocationSeq: number;
+  },
 ): Promise<void> {
   const { head, events } = after;
   const ledger = {
     event_seq: before.eventSeq + events.length,
     audit_seq: head.seq,
     audit_hash: head.hash,
+    revocation_seq: after.revocationSeq,
   };
   if (events.length > 0) {
     const seqs = events.map((_, index) => before.eventSeq + 1 + index);
     const bodies = events.map(encodeEvent);
     await connection.all(fleet.publish({ ...ledger, seqs, daemon, bodies }));
-  } else if (head.seq !== before.head.seq) await connection.run(fleet.moveHead(ledger));
+  } else if (head.seq !== before.head.seq || after.revocationSeq !== before.revocationSeq)
+    await connection.run(fleet.moveHead(ledger));
 }
 
 /** @throws STORE_UNREACHABLE if it was not committed, and STORE_OUTCOME_UNKNOWN if the outcome is unknown. */

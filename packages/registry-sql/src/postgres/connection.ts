@@ -170,7 +170,7 @@ export class PostgresConnection {
 
   #break(error: unknown): void {
     if (this.#broken) return;
-    this.#broken = error instanceof Error ? error : new Error(String(error));
+    this.#broken = error instanceof Error ? error : new Error('the connection broke', { cause: error });
     // With a query that runs, this destroys the socket; it cannot fail in a way that matters.
     this.#client.end().catch(() => {});
     this.#ended.resolve();

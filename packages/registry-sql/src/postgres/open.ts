@@ -27,6 +27,7 @@ const migrations = {
 const migrationMs = 5 * 60_000;
 
 export interface PostgresRegistryOptions {
+  /** postgres://USER:PASSWORD@HOST:PORT/DATABASE */
   readonly url: string;
   /** This daemon, for the others. */
   readonly daemon: string;
@@ -53,7 +54,7 @@ export async function openPostgresRegistry(options: PostgresRegistryOptions): Pr
     const fleet = fleetStatements();
     // Before anything is created, because a database that lost everything must not count as a new one.
     if (options.seen && !(await hasLedger(connection))) throw wentBack(address.name);
-    await migrate(kyselyOn(connection), migrations);
+    await prepareDatabase(connection);
     if (options.seen) await mustHold(connection, fleet, options.seen);
     const [row] = await connection.all(fleet.head({}));
     if (!row)
@@ -98,6 +99,15 @@ export async function lookAtPostgresRegistry<T>(
 
 function statements(): Statements {
   return statementsFor(compiler as unknown as Kysely<Tables>);
+}
+
+/** Brings the tables of a database to this version. @throws REGISTRY_VERSION, and errors of the database. */
+export async function prepareDatabase(connection: PostgresConnection): Promise<void> {
+  try {
+    await migrate(kyselyOn(connection), migrations);
+  } catch (error) {
+    throw storeError(error, connection.name);
+  }
 }
 
 async function hasLedger(connection: PostgresConnection): Promise<boolean> {

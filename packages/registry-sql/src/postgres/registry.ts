@@ -8,6 +8,7 @@ import {
   RegistryListeners,
   type RegistryReader,
   type RegistryTransaction,
+  type SharedLists,
 } from '@palyra/identity/registry';
 import { SqlReads } from '../reads.ts';
 import { milliseconds } from '../rows/column.ts';
@@ -18,6 +19,7 @@ import type { PostgresConnection } from './connection.ts';
 import type { FleetEvent } from './event-body.ts';
 import { EventLog } from './event-log.ts';
 import { closed, Link } from './link.ts';
+import { PostgresLists } from './lists.ts';
 import { Notifications } from './notifications.ts';
 import { ReadIndex } from './read-index.ts';
 import { Readers } from './readers.ts';
@@ -54,7 +56,8 @@ export interface FleetMember {
   readonly seenAt: Date;
 }
 
-export interface PostgresRegistryOptions {
+/** What the registry needs of the database that was opened. */
+interface OpenedDatabase {
   readonly address: PostgresAddress;
   readonly statements: Statements;
   /** This daemon, for the others. */
@@ -68,7 +71,7 @@ export interface PostgresRegistryOptions {
 
 export class PostgresRegistry extends SqlReads implements Registry {
   readonly isShared = true;
-  readonly #options: PostgresRegistryOptions;
+  readonly #options: OpenedDatabase;
   readonly #readers: Readers;
   readonly #fleet: FleetStatements;
   readonly #writer: Link;
@@ -78,13 +81,14 @@ export class PostgresRegistry extends SqlReads implements Registry {
   readonly #listeners: RegistryListeners;
   readonly #log: EventLog;
   readonly #notifications: Notifications;
+  readonly #lists: SharedLists;
   readonly #waiting: Change[] = [];
   #working: Promise<void> | undefined;
   #head: AuditHead;
   #isShut = false;
   #closed: Promise<void> | undefined;
 
-  constructor(options: PostgresRegistryOptions) {
+  constructor(options: OpenedDatabase) {
     const { address, statements, head } = options;
     const fleet = fleetStatements();
     let seen = (): AuditHead => head;
@@ -100,6 +104,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     this.#writer = new Link({ address, session: { idleInTransactionMs, lockMs }, onOpen });
     this.#indexLink = new Link({ address, onOpen });
     this.#upkeep = new Link({ address, onOpen });
+    this.#lists = new PostgresLists(readers, this.#upkeep);
     this.#index = new ReadIndex(() => this.#readHead());
     this.#listeners = new RegistryListeners(options.onError);
     this.#log = new EventLog({
@@ -195,6 +200,10 @@ export class PostgresRegistry extends SqlReads implements Registry {
   async countRate(key: string, ms: number): Promise<Rate> {
     const [row] = await (await this.#forUpkeep()).all(this.#fleet.countRate({ key, ms }));
     return { count: row?.count ?? 0, leftMs: row?.left ?? ms };
+  }
+
+  get sharedLists(): SharedLists {
+    return this.#lists;
   }
 
   /** For rows that are no part of the registry's changes. */

@@ -23,6 +23,7 @@ import { type FleetStatements, fleetStatements } from './statements.ts';
 export interface SqlSecretStoreOptions {
   /** A database that `openPostgresRegistry` has opened before, because that creates the tables. */
   readonly url: string;
+  /** The key that all daemons of the fleet have. */
   readonly masterKey: MasterKey;
   /** For readers, which do not set up a database. Default: false. */
   readonly mustExist?: boolean;
@@ -109,11 +110,10 @@ export class SqlSecretStore implements SharedSecretStore {
 
   /** The first daemon determines the master key, even if several start at the same time. */
   async #mustBeOurs(mustExist: boolean): Promise<void> {
-    const at = { key_id: '', name_mac: 'master key' };
     const { id } = this.#masterKey;
     const [row] = await this.#run(async (connection) => {
-      if (!mustExist) await connection.run(this.#statements.addSecret({ ...at, record: Buffer.from(id) }));
-      return connection.all(this.#statements.secret(at));
+      if (!mustExist) await markMasterKey(connection, this.#masterKey);
+      return connection.all(this.#statements.secret(masterKeyRow));
     });
     if (!row)
       throw new IdentityError('STORE_FAILED', 'The database has no secrets: no daemon was started with it.', {
@@ -148,4 +148,12 @@ export class SqlSecretStore implements SharedSecretStore {
     this.#last = result.catch(() => {});
     return result;
   }
+}
+
+/** The row that says under which master key the secrets are. */
+const masterKeyRow = { key_id: '', name_mac: 'master key' };
+
+/** Says that the secrets are under this key, unless there is another one. */
+export async function markMasterKey(connection: PostgresConnection, { id }: MasterKey): Promise<void> {
+  await connection.run(fleetStatements().addSecret({ ...masterKeyRow, record: Buffer.from(id) }));
 }

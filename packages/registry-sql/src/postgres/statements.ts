@@ -2,14 +2,20 @@
 
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { prepared } from '../executor.ts';
-import type { DaemonsTable, PostgresTables, SecretsTable } from './tables.ts';
+import type {
+  DaemonsTable,
+  PostgresLedgerTable,
+  PostgresTables,
+  RevocationListsTable,
+  SecretsTable,
+} from './tables.ts';
 
 export type FleetStatements = ReturnType<typeof fleetStatements>;
 
 /** The first statement of every transaction. It orders the transactions. */
 export const beginAndLock =
   'begin isolation level read committed read write;' +
-  ' select event_seq, audit_seq, audit_hash, pg_current_xact_id()::text as transaction from ledger for update';
+  ' select event_seq, audit_seq, audit_hash, revocation_seq, pg_current_xact_id()::text as transaction from ledger for update';
 
 /** The clock of the database, which all daemons share, ms since 1970. */
 const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
@@ -21,6 +27,8 @@ export const compiler = new Kysely<PostgresTables>({
   dialect: new PostgresDialect({ pool: () => Promise.reject(new Error('it only compiles')) }),
 });
 
+type MovedLedger = Pick<PostgresLedgerTable, 'event_seq' | 'audit_seq' | 'audit_hash' | 'revocation_seq'>;
+
 export function fleetStatements() {
   const db = compiler;
   return {
@@ -28,28 +36,26 @@ export function fleetStatements() {
     auditHash: prepared((values: { seq: number }) =>
       db.selectFrom('audit').select('hash').where('seq', '=', values.seq),
     ),
-    moveHead: prepared((values: { event_seq: number; audit_seq: number; audit_hash: string }) =>
-      db.updateTable('ledger').set(values),
-    ),
+    moveHead: prepared((values: MovedLedger) => db.updateTable('ledger').set(values)),
     eventsAfter: prepared((values: { seq: number; limit: number }) =>
       db.selectFrom('events').selectAll().where('seq', '>', values.seq).orderBy('seq').limit(values.limit),
     ),
     // The last statement of a transaction with events: notifications are sent by its commit.
     publish: prepared(
-      (values: {
-        event_seq: number;
-        audit_seq: number;
-        audit_hash: string;
-        seqs: readonly number[];
-        daemon: string;
-        bodies: readonly string[];
-      }) =>
+      (
+        values: MovedLedger & {
+          readonly seqs: readonly number[];
+          readonly daemon: string;
+          readonly bodies: readonly string[];
+        },
+      ) =>
         db
           .with('moved', (one) =>
             one.updateTable('ledger').set({
               event_seq: values.event_seq,
               audit_seq: values.audit_seq,
               audit_hash: values.audit_hash,
+              revocation_seq: values.revocation_seq,
             }),
           )
           .with('put', (one) =>
@@ -142,6 +148,39 @@ export function fleetStatements() {
         .returning(['count', sql<number>`ends_at - ${serverNow}`.as('left')]),
     ),
     forgetRates: prepared((_: object) => db.deleteFrom('rates').where('ends_at', '<=', serverNow)),
+    // One row: the ledger has one.
+    listHead: prepared((values: { issuer_id: string }) =>
+      db
+        .selectFrom('ledger')
+        .leftJoin('revocation_lists as l', (join) => join.on('l.issuer_id', '=', values.issuer_id))
+        .select([
+          'ledger.revocation_seq as epoch',
+          'l.number',
+          'l.revocation_seq',
+          'l.remake_at',
+          'l.next_update',
+        ]),
+    ),
+    list: prepared((values: { issuer_id: string }) =>
+      db.selectFrom('revocation_lists').selectAll().where('issuer_id', '=', values.issuer_id),
+    ),
+    putList: prepared((row: RevocationListsTable) =>
+      db
+        .insertInto('revocation_lists')
+        .values(row)
+        .onConflict((conflict) =>
+          conflict
+            .column('issuer_id')
+            .doUpdateSet((list) => ({
+              number: list.ref('excluded.number'),
+              revocation_seq: list.ref('excluded.revocation_seq'),
+              remake_at: list.ref('excluded.remake_at'),
+              next_update: list.ref('excluded.next_update'),
+              der: list.ref('excluded.der'),
+            }))
+            .whereRef('excluded.number', '>', 'revocation_lists.number'),
+        ),
+    ),
     transactionState: prepared((values: { id: string }) =>
       db.selectNoFrom(sql<string | null>`pg_xact_status(${values.id}::xid8)`.as('state')),
     ),

@@ -2,6 +2,7 @@
 // (postgresql.org/docs/current/errcodes-appendix.html).
 
 import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
 
 /** Try again after this time, ms. */
 const retryAfterMs = 1000;
@@ -20,7 +21,7 @@ export function storeError(error: unknown, name: string): unknown {
   if (error instanceof ConnectionLost) return unreachable(name, 'the connection was lost', error);
   if (!(error instanceof Error)) return error;
   const state = sqlState(error);
-  if (state === undefined) return 'syscall' in error ? unreachable(name, error.message, error) : error;
+  if (state === undefined) return 'syscall' in error ? unreachable(name, reasonOf(error), error) : error;
   return fromState(state, error, name);
 }
 
@@ -33,6 +34,7 @@ export function sqlState(error: unknown): string | undefined {
 function fromState(state: string, cause: Error, name: string): IdentityError {
   const failed = (code: 'STORE_FAILED' | 'STORE_FULL' | 'STORE_PERMISSIONS', message: string) =>
     new IdentityError(code, message, { cause });
+  // The server's own words stay in `cause`: they may be in any language.
   switch (state) {
     case '53100':
       return failed(
@@ -43,14 +45,14 @@ function fromState(state: string, cause: Error, name: string): IdentityError {
     case '28000':
       return failed(
         'STORE_PERMISSIONS',
-        `The database ${name} refuses this user: ${cause.message}. Check the user and password in the file with the URL, and pg_hba.conf.`,
+        `The database ${name} refuses the user or the password (SQLSTATE ${state}). Check both in the file with the URL, and pg_hba.conf of the server.`,
       );
     case '3D000':
-      return failed('STORE_FAILED', `There is no database ${name}. Create it: createdb.`);
+      return failed('STORE_FAILED', `There is no database ${name}. Create it, owned by the user in the URL.`);
     case '42501':
       return failed(
         'STORE_PERMISSIONS',
-        `The user of the database ${name} lacks a right: ${cause.message}. Grant it (docs/fleet.md).`,
+        `The user of the database ${name} lacks a right (SQLSTATE ${state}). Make it the owner of the tables (docs/fleet.md).`,
       );
     case '25006':
       return unreachable(name, 'it is read-only now: a standby, or a primary that steps down', cause);
@@ -58,28 +60,29 @@ function fromState(state: string, cause: Error, name: string): IdentityError {
       return unreachable(name, 'another daemon held the registry for too long', cause);
     case '57014':
       return unreachable(name, 'it took too long', cause);
-    case '42P01':
-      return failed('STORE_FAILED', `The database ${name} lacks a table: ${cause.message}.`);
+    case '53300':
+      return unreachable(name, 'it has no connection left', cause);
   }
   switch (state.slice(0, 2)) {
-    // Connection exceptions; too many connections or too little memory; starting or shutting down; deadlocks.
+    // Connections; resources; an operator's interventions; deadlocks; transactions that were ended.
     case '08':
     case '53':
     case '57':
     case '40':
     case '25':
-      return unreachable(name, cause.message, cause);
+      return unreachable(name, `it refuses work at the moment (SQLSTATE ${state})`, cause);
     case '23':
       return failed(
         'STORE_FAILED',
         `The database ${name} refused a row that contradicts another; nothing was changed. Please report this.`,
       );
-    case '22':
-      return failed('STORE_FAILED', `The database ${name} cannot store a value: ${cause.message}.`);
     case 'XX':
-      return failed('STORE_FAILED', `The database ${name} is damaged: ${cause.message}. Restore it.`);
+      return failed('STORE_FAILED', `The database ${name} is damaged (SQLSTATE ${state}). Restore it.`);
     default:
-      return failed('STORE_FAILED', `The database ${name} failed (${state}): ${cause.message}.`);
+      return failed(
+        'STORE_FAILED',
+        `The database ${name} failed (SQLSTATE ${state}); nothing was changed. Its log says more.`,
+      );
   }
 }
 

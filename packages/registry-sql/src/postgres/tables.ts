@@ -8,11 +8,25 @@ export interface PostgresTables extends Omit<Tables, 'ledger'> {
   readonly daemons: DaemonsTable;
   readonly secrets: SecretsTable;
   readonly rates: RatesTable;
+  readonly revocation_lists: RevocationListsTable;
 }
 
 export interface PostgresLedgerTable extends LedgerTable {
   /** Number of the last row of `events`. */
   readonly event_seq: number;
+  /** How many revocations there were. */
+  readonly revocation_seq: number;
+}
+
+/** The newest revocation list of each authority. */
+export interface RevocationListsTable {
+  readonly issuer_id: string;
+  readonly number: number;
+  /** `ledger.revocation_seq` before it was made. */
+  readonly revocation_seq: number;
+  readonly remake_at: number;
+  readonly next_update: number;
+  readonly der: Uint8Array;
 }
 
 /** The events for other daemons. Rows are numbered without gaps, in the order of the commits. */

@@ -6,6 +6,7 @@ import type {
   AuthorityState,
   CertificateState,
   Device,
+  Revocation,
 } from '@palyra/identity/registry';
 import type { Ulid } from '@palyra/identity/values';
 import type { Executor } from '../executor.ts';
@@ -23,6 +24,7 @@ export class PostgresTransaction extends SqlTransaction {
   #head: AuditHead;
   #movesStandings = false;
   #movesAuthorities = false;
+  #revocations = 0;
 
   constructor(executor: Executor, statements: Statements, head: AuditHead) {
     super(executor, statements);
@@ -39,6 +41,16 @@ export class PostgresTransaction extends SqlTransaction {
     if (this.#movesAuthorities) told.push({ type: 'authorities_changed' });
     else if (this.#movesStandings && told.length === 0) told.push({ type: 'standing_changed' });
     return told;
+  }
+
+  /** How many revocations this change has added. */
+  get revocationsAdded(): number {
+    return this.#revocations;
+  }
+
+  override async insertRevocation(revocation: Revocation): Promise<void> {
+    await super.insertRevocation(revocation);
+    this.#revocations += 1;
   }
 
   override async updateDevice(device: Device, before?: Device): Promise<void> {

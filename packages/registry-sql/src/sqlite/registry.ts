@@ -42,6 +42,7 @@ interface Made {
 
 export class SqliteRegistry extends SqlReads implements Registry {
   readonly isShared = false;
+  readonly sharedLists = undefined;
   readonly #connection: SqliteConnection;
   readonly #door: Door;
   readonly #snapshot: () => Promise<RegistryReader>;

@@ -1,0 +1,114 @@
+// What the clock makes due, and what one daemon changes for all: done once, and followed by every daemon.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { hasCode, verifyAudit } from '@palyra/identity';
+import { rotationSteps } from '@palyra/rpc/admin';
+import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
+import { day, HeldClock } from '../testing/held-clock.ts';
+import type { TestDaemon } from '../testing/running-daemon.ts';
+import { makeDevice, pair } from '../testing/sample-device.ts';
+import { until } from '../testing/until.ts';
+
+describe('due work of several daemons', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests();
+
+  test('a code that ends is ended once, whichever daemons look at the same time', async (t) => {
+    const clock = new HeldClock();
+    const daemons = await fleet.start(t, 3, { clock });
+    const { code } = await daemons[0]!.admin.mintCode({});
+    assert.ok(code);
+    clock.advance(day);
+    await Promise.all(daemons.map(({ running }) => running.tick()));
+    const { registry } = daemons[1]!.running.identity;
+    assert.equal((await registry.audit({ limit: 10, action: 'code.expired' })).length, 1);
+    assert.equal((await verifyAudit(registry)).ok, true);
+  });
+
+  test('a new issuing CA is made once, and all daemons issue with it', async (t) => {
+    const clock = new HeldClock();
+    const daemons = await fleet.start(t, 3, { clock });
+    const issuerOf = ({ running }: TestDaemon) => running.identity.issuerProblem();
+    for (let step = 0; step < 4; step += 1) {
+      clock.advance(5 * 60_000);
+      await Promise.all(daemons.map(({ running }) => running.tick()));
+    }
+    const { registry } = daemons[0]!.running.identity;
+    const [first] = (await registry.authorities()).filter(({ tier }) => tier === 'issuing');
+    assert.ok(first);
+    // Past two thirds of its life, and then a clock that runs steadily.
+    clock.advance((first.notAfter.getTime() - first.notBefore.getTime()) * 0.7);
+    for (let step = 0; step < 6; step += 1) {
+      clock.advance(5 * 60_000);
+      await Promise.all(daemons.map(({ running }) => running.tick()));
+    }
+    const issuing = (await registry.authorities()).filter(({ tier }) => tier === 'issuing');
+    assert.deepEqual(issuing.map(({ state }) => state).sort(), ['active', 'trusted']);
+    for (const daemon of daemons) assert.equal(issuerOf(daemon), undefined);
+    assert.equal((await verifyAudit(registry)).ok, true);
+  });
+
+  test('the daemons publish one sequence of revocation lists', async (t) => {
+    const daemons = await fleet.start(t, 3);
+    const listOf = async ({ running }: TestDaemon) => {
+      const [found] = await running.identity.revocationLists.current();
+      assert.ok(found?.list, String(found?.error));
+      return found.list;
+    };
+    // Two that make their first list at the same time both make one; the higher number stays.
+    let last = Math.max(...(await Promise.all(daemons.map(listOf))).map(({ number }) => number));
+    for (const [index, daemon] of daemons.entries()) {
+      const device = await makeDevice();
+      await pair(daemon, device);
+      await daemon.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+      const before = last;
+      // Another daemon publishes first.
+      for (const other of [...daemons.slice(index + 1), ...daemons]) {
+        const { number } = await listOf(other);
+        assert.ok(number >= last, `${number} after ${last}`);
+        last = number;
+      }
+      assert.ok(last > before, 'the revocation is in a newer list');
+      const again = await Promise.all(daemons.map(listOf));
+      for (const { number, der } of again) {
+        assert.equal(number, last, 'nothing was revoked, so no daemon makes a list');
+        assert.deepEqual(Buffer.concat(der), Buffer.concat(again[0]!.der));
+      }
+    }
+  });
+
+  test('every daemon follows a new root, and hands it out with the next certificate', async (t) => {
+    const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
+    const before = b.running.identity.rootFingerprint;
+    const device = await makeDevice();
+    await pair(a, device);
+    await a.admin.rotateRoot({ step: rotationSteps.toWire('prepare') });
+    // b has heard nothing yet, and its device still gets both roots.
+    const paired = await pair(b, await makeDevice());
+    assert.equal(paired.trustBundle.length, 2);
+    await a.admin.rotateRoot({ step: rotationSteps.toWire('activate'), force: true });
+    await until('b signs with the new root', () => b.running.identity.rootFingerprint !== before);
+    assert.equal(b.running.identity.rootFingerprint, a.running.identity.rootFingerprint);
+    const enrollment = await pair(a, await makeDevice());
+    await (await b.node(enrollment)).status({});
+  });
+
+  test('the limit on pairing attempts counts at all daemons together', async (t) => {
+    const daemons = await fleet.start(t, 2, { limits: { opensPerMinutePerSource: 3, opensPerMinute: 100 } });
+    let accepted = 0;
+    let refused = 0;
+    for (let tries = 0; tries < 8; tries += 1) {
+      const device = await makeDevice();
+      const daemon = daemons[tries % 2]!;
+      try {
+        await pair(daemon, device);
+        accepted += 1;
+      } catch (error) {
+        assert.ok(hasCode(error, 'RATE_LIMITED'), String(error));
+        refused += 1;
+      }
+    }
+    assert.equal(accepted, 3);
+    assert.equal(refused, 5);
+  });
+});
