@@ -24,6 +24,7 @@ export async function bundled(contents: string, external: readonly string[] = []
 
 const entry = `
 export * from './index.ts';
+export { serveDaemon } from './serve.ts';
 export { createClient } from '@connectrpc/connect';
 `;
 const page = `<!doctype html><title>device</title><link rel="icon" href="data:,"><script type="module">
@@ -38,13 +39,24 @@ globalThis.palyra = await import('/palyra.js');
 document.body.append('ready');
 </script><body>`;
 
+/** Answers with the result of the function that a page sends as text. */
+const worker = `import * as palyra from '/palyra.js';
+globalThis.palyra = palyra;
+onmessage = async ({ data: { work, given } }) => {
+  try {
+    postMessage({ result: await (0, eval)('(' + work + ')')(given) });
+  } catch (error) {
+    postMessage({ error: String(error) });
+  }
+};`;
+
 /** @returns its port: the page has the origins http://127.0.0.1:PORT and http://localhost:PORT. `?hours=N`: its clock is ahead. */
 export async function servePage(t: TestContext): Promise<number> {
   const script = await bundled(entry);
   const server = createServer(({ url }, response) => {
-    const isScript = url === '/palyra.js';
-    response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
-    response.end(isScript ? script : page);
+    const content = url === '/palyra.js' ? script : url === '/worker.js' ? worker : page;
+    response.setHeader('content-type', content === page ? 'text/html' : 'text/javascript');
+    response.end(content);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {

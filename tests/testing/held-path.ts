@@ -18,7 +18,8 @@ export interface HeldPath {
 const here = '127.0.0.1';
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
 
-export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPath> {
+/** A path of connections, which a test can also break. */
+export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPath & { cut(): void }> {
   const held: (() => void)[] = [];
   const sockets = new Set<net.Socket>();
   let holding = false;
@@ -55,6 +56,10 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPat
     release: () => {
       holding = false;
       for (const send of held.splice(0)) send();
+    },
+    cut: () => {
+      for (const each of sockets) each.destroy();
+      sockets.clear();
     },
   };
 }

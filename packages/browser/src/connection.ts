@@ -98,17 +98,16 @@ export class DaemonConnection {
     this.#channel?.close();
   }
 
-  /** The first call shows whether the daemon accepts the certificate. */
+  /** The first call shows whether the daemon accepts the certificate. It leaves the capabilities that `serveDaemon` registers. */
   async #begin(): Promise<void> {
-    const register = () =>
-      createClient(NodeService, this.transport).register({ platform: 'browser', capabilities: [] });
+    const ask = () => createClient(NodeService, this.transport).status({});
     try {
-      await register();
+      await ask();
     } catch (cause) {
       const error = fromConnectError(cause);
       if (afterRefusal(error.code) !== 'recover') throw error;
       await this.#recover();
-      await register();
+      await ask();
     }
   }
 
@@ -147,26 +146,35 @@ export class DaemonConnection {
     }
   }
 
-  /** Another page of this origin may have renewed it. */
+  /** @returns whether this connection uses another certificate from now on. */
   async #adoptStored(): Promise<boolean> {
+    const stored = await this.#storedByOthers();
+    if (stored) this.#hold(stored);
+    return stored !== undefined;
+  }
+
+  /** Another page of this origin may have renewed the certificate. */
+  async #storedByOthers(): Promise<PairedEnrollment | undefined> {
     const { root, certificateChain } = this.#enrollment;
     const records = await loadEnrollments(this.#parts.secrets);
     const stored = records.find((each) => each.state === 'paired' && each.root === root);
     if (stored?.state !== 'paired')
       throw new IdentityError('NOT_PAIRED', 'This device has forgotten the daemon.');
-    if (sameBytes(stored.certificateChain[0]!, certificateChain[0]!)) return false;
-    this.#hold(stored);
-    return true;
+    return sameBytes(stored.certificateChain[0]!, certificateChain[0]!) ? undefined : stored;
   }
 
   /** From now on calls use a connection with this certificate. */
   #hold(enrollment: PairedEnrollment): void {
-    this.#enrollment = enrollment;
-    this.#schedule = this.#scheduleOf(enrollment);
+    this.#know(enrollment);
     this.#calls = this.#newCalls();
     const old = this.#channel;
     this.#channel = undefined;
     if (old) setTimeout(() => old.close(), oldChannelMs);
+  }
+
+  #know(enrollment: PairedEnrollment): void {
+    this.#enrollment = enrollment;
+    this.#schedule = this.#scheduleOf(enrollment);
   }
 
   #newCalls(): Transport {
@@ -175,6 +183,9 @@ export class DaemonConnection {
 
   async #connect(): Promise<DeviceChannel> {
     if (this.#isClosed) throw new IdentityError('UNREACHABLE', 'The connection was closed by this page.');
+    // The use of a replaced certificate would look like a copy of this device.
+    const stored = await this.#storedByOthers();
+    if (stored) this.#know(stored);
     const channel = await reachNode(this.#parts.crypto, this.#enrollment);
     this.#channel = channel;
     if (this.#isClosed) channel.close();
