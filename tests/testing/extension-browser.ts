@@ -87,6 +87,18 @@ export class ExtensionBrowser {
     return tab;
   }
 
+  /** The notices that the extension shows, by id. */
+  async notices(): Promise<string[]> {
+    const page = await this.open('options');
+    const shown = await page.evaluate(() =>
+      (
+        globalThis as unknown as { chrome: { notifications: { getAll(): Promise<object> } } }
+      ).chrome.notifications.getAll(),
+    );
+    await page.close();
+    return Object.keys(shown);
+  }
+
   async isWorking(): Promise<boolean> {
     return (await this.#workers()).length > 0;
   }
@@ -123,4 +135,11 @@ export async function switchOn(options: Page, name: string): Promise<void> {
   const box = options.getByRole('checkbox', { name: new RegExp(`^${name}`) });
   await box.click();
   await options.locator('input:checked').and(box).waitFor();
+}
+
+/** Switches something off in the options. */
+export async function switchOff(options: Page, name: string): Promise<void> {
+  const box = options.getByRole('checkbox', { name: new RegExp(`^${name}`) });
+  await box.click();
+  await options.locator('input:not(:checked)').and(box).waitFor();
 }

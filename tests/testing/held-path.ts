@@ -18,10 +18,18 @@ export interface HeldPath {
 const here = '127.0.0.1';
 const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
 
-/** A path of connections, which a test can also break. */
-export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPath & { cut(): void }> {
+/** A path of connections, which a test can also end. */
+export interface TcpPath extends HeldPath {
+  /** Breaks all connections that there are. */
+  cut(): void;
+  /** Carries nothing more over the connections that there are, and tells neither side. */
+  mute(): void;
+}
+
+export async function heldTcpPath(scope: Scope, target: string): Promise<TcpPath> {
   const held: (() => void)[] = [];
   const sockets = new Set<net.Socket>();
+  const muted = new WeakSet<net.Socket>();
   let holding = false;
   let heldBytes = 0;
   const server = net.createServer((near) => {
@@ -32,12 +40,20 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPat
       each.setNoDelay(true);
     }
     near.on('data', (bytes: Buffer) => {
+      if (muted.has(near)) return;
       if (!holding) return void far.write(bytes);
       heldBytes += bytes.length;
       held.push(() => far.write(bytes));
     });
-    near.on('close', () => far.destroy());
-    far.pipe(near);
+    near.on('close', () => {
+      if (!muted.has(near)) far.destroy();
+    });
+    far.on('data', (bytes: Buffer) => {
+      if (!muted.has(far)) near.write(bytes);
+    });
+    far.on('end', () => {
+      if (!muted.has(far)) near.end();
+    });
   });
   server.listen(0, here);
   await once(server, 'listening');
@@ -60,6 +76,9 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<HeldPat
     cut: () => {
       for (const each of sockets) each.destroy();
       sockets.clear();
+    },
+    mute: () => {
+      for (const each of sockets) muted.add(each);
     },
   };
 }

@@ -62,6 +62,6 @@ function textOf(input: Uint8Array, field: string, maxLength: number): string {
 function webAddress(text: string): URL {
   const url = URL.parse(text);
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:')
-    throw new TypeError('the address is not one of a web page: https://...');
+    throw new TypeError('this is not the address of a web page, https://...');
   return url;
 }

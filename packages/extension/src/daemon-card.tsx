@@ -67,7 +67,7 @@ export function DaemonCard({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
       </details>
       <ProblemBox problem={action.problem} />
       <div class="actions">
-        {(state === 'away' || state === 'ended') && (
+        {problem && (
           <button
             type="button"
             disabled={action.isBusy}

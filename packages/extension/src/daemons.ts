@@ -3,7 +3,7 @@
 import { BrowserDevice, type KnownDaemon } from '@palyra/browser';
 import { Link } from './link.ts';
 import { problemOf } from './next-step.ts';
-import { dropEnd, dropSettings } from './settings.ts';
+import { dropEnd, dropSettings, rememberPaired, wasPaired } from './settings.ts';
 import type { Command, Problem, View } from './view.ts';
 
 export class Daemons {
@@ -11,6 +11,7 @@ export class Daemons {
   readonly #links = new Map<string, Link>();
   #opening: Promise<BrowserDevice> | undefined;
   #problem: Problem | undefined;
+  #wasCleared = false;
 
   constructor(onChange: () => void) {
     this.#onChange = onChange;
@@ -20,6 +21,7 @@ export class Daemons {
     return {
       origin: location.origin,
       ...(this.#problem && { problem: this.#problem }),
+      wasCleared: this.#wasCleared,
       daemons: [...this.#links.values()].map((link) => link.view),
     };
   }
@@ -31,6 +33,7 @@ export class Daemons {
       this.#problem = undefined;
       // A record of a request comes after that of an earlier pairing with the same daemon, and wins.
       const known = new Map((await device.daemons()).map((each) => [each.root, each]));
+      this.#wasCleared = known.size === 0 && (await wasPaired());
       for (const each of known.values()) if (!this.#links.has(each.root)) this.#run(device, each);
     } catch (error) {
       this.#problem = problemOf(error);
@@ -90,6 +93,8 @@ export class Daemons {
       if (known.words !== words) continue;
       this.#links.get(known.root)?.stop();
       await dropSettings(known.root);
+      await rememberPaired(true);
+      this.#wasCleared = false;
       this.#run(device, known);
     }
     this.#onChange();
@@ -101,6 +106,7 @@ export class Daemons {
     this.#links.delete(root);
     await device.forget(root);
     await dropSettings(root);
+    if (this.#links.size === 0) await rememberPaired(false);
     this.#onChange();
   }
 

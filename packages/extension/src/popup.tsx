@@ -30,7 +30,9 @@ function Popup() {
         <section class="card" aria-label="Pair">
           <h2>Pair this browser</h2>
           <p class="faint">
-            It is paired with no daemon. The operator shows a code, and approves this browser.
+            It is paired with no daemon.{' '}
+            {view.wasCleared && 'It was before, but its data was cleared: it is a new device now. '}The
+            operator shows a code, and approves this browser.
           </p>
           <PairForm ask={ask} />
         </section>

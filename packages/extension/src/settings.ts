@@ -9,6 +9,17 @@ export interface Settings {
   readonly ended?: Problem;
 }
 
+/** Set when this browser is paired for the first time. It is kept apart from the keys, which a person may clear. */
+const pairedKey = 'was-paired';
+
+export async function wasPaired(): Promise<boolean> {
+  return (await chrome.storage.local.get<Record<string, unknown>>(pairedKey))[pairedKey] === true;
+}
+
+export async function rememberPaired(isPaired: boolean): Promise<void> {
+  await chrome.storage.local.set({ [pairedKey]: isPaired });
+}
+
 const keyOf = (root: string) => `daemon/${root}`;
 
 export async function readSettings(root: string): Promise<Settings> {

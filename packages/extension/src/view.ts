@@ -54,6 +54,8 @@ export interface View {
   readonly origin: string;
   /** Why this browser cannot be a device at all. */
   readonly problem?: Problem;
+  /** Whether this browser was a device before, of which nothing is left. */
+  readonly wasCleared: boolean;
   readonly daemons: readonly DaemonView[];
 }
 
