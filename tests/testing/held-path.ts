@@ -20,6 +20,8 @@ const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':'
 
 /** A path of connections, which a test can also end. */
 export interface TcpPath extends HeldPath {
+  /** How many there were so far. */
+  readonly connections: number;
   /** Breaks all connections that there are. */
   cut(): void;
   /** Carries nothing more over the connections that there are, and tells neither side. */
@@ -32,7 +34,9 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<TcpPath
   const muted = new WeakSet<net.Socket>();
   let holding = false;
   let heldBytes = 0;
+  let connections = 0;
   const server = net.createServer((near) => {
+    connections += 1;
     const far = net.connect(portOf(target), here);
     for (const each of [near, far]) {
       sockets.add(each);
@@ -65,6 +69,9 @@ export async function heldTcpPath(scope: Scope, target: string): Promise<TcpPath
     address: `${here}:${(server.address() as AddressInfo).port}`,
     get heldBytes() {
       return heldBytes;
+    },
+    get connections() {
+      return connections;
     },
     hold: () => {
       holding = true;

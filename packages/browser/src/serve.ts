@@ -12,8 +12,11 @@ export type { Capabilities, Capability, CapabilityCall } from '@palyra/agent/por
 
 export type ServeState =
   | Exclude<AgentState, { state: 'connected' | 'renewed' }>
-  /** `transport` carries the device's own calls while the connection lasts: `createClient(Service, transport)`. */
-  | { readonly state: 'connected'; readonly transport: Transport }
+  /**
+   * `transport` carries the device's own calls while the connection lasts: `createClient(Service, transport)`. `close` ends the
+   * connection, and the agent connects again at once: for a program that knows that the machine slept.
+   */
+  | { readonly state: 'connected'; readonly transport: Transport; readonly close: () => void }
   | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery' };
 
 export interface ServeOptions {
@@ -49,14 +52,14 @@ async function serve(
 ): Promise<void> {
   // Read after the wait: another page may have renewed the certificate.
   const { parts, enrollment } = await device.enrolled(root);
-  let transport: Transport | undefined;
+  let present: { readonly transport: Transport; readonly close: () => void } | undefined;
   await runAgent({
     device: parts,
     enrollment,
     async dial(known) {
       const channel = await reachNode(parts.crypto, known);
       const connection = connectionOn(channel);
-      ({ transport } = connection);
+      present = { transport: connection.transport, close: connection.close };
       return { name: 'websocket', address: '', ...connection, closed: channel.closed };
     },
     async dialRecovery(known) {
@@ -70,7 +73,7 @@ async function serve(
     onState(state) {
       if (state.state === 'renewed') onState?.({ state: 'renewed', how: state.how });
       else if (state.state !== 'connected') onState?.(state);
-      else if (transport) onState?.({ state: 'connected', transport });
+      else if (present) onState?.({ state: 'connected', ...present });
     },
     ...(onCall && { onCall }),
   });

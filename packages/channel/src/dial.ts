@@ -86,6 +86,9 @@ function notAgreed({ code, reason }: SocketClosed): IdentityError {
   );
 }
 
+/** Silence is noticed within a quarter of the time between two PINGs. */
+const checksPerPing = 4;
+
 class DeviceConnection extends ChannelConnection implements DeviceChannel {
   readonly #opened = new Set<ChannelStream>();
   readonly #waiting = new Set<() => void>();
@@ -93,10 +96,12 @@ class DeviceConnection extends ChannelConnection implements DeviceChannel {
 
   constructor(options: ConnectionOptions, keepAliveMs: number) {
     super(options);
+    let ticks = 0;
     this.#timer = setInterval(() => {
+      ticks += 1;
       this.check(performance.now());
-      if (!this.failure) void this.send({ type: 'ping', value: 0 });
-    }, keepAliveMs);
+      if (ticks % checksPerPing === 0 && !this.failure) void this.send({ type: 'ping', value: 0 });
+    }, keepAliveMs / checksPerPing);
     detached(this.#timer);
     this.listen();
   }

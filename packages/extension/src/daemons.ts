@@ -41,9 +41,9 @@ export class Daemons {
     this.#onChange();
   }
 
-  /** Tries again at once where a daemon is away. */
-  retry(): void {
-    for (const [root, link] of this.#links) if (link.view.state === 'away') void this.#restart(root);
+  /** After this machine slept. */
+  reconnect(): void {
+    for (const link of this.#links.values()) link.reconnect();
   }
 
   /** The person may have taken a permission back in the browser's settings. */

@@ -22,7 +22,7 @@ export class Link {
   #settings: Settings = { switches: [] };
   #state: DaemonView['state'];
   #problem: Problem | undefined;
-  #transport: Transport | undefined;
+  #connection: { readonly transport: Transport; readonly close: () => void } | undefined;
 
   constructor(device: BrowserDevice, known: KnownDaemon, onChange: () => void) {
     this.#device = device;
@@ -51,8 +51,9 @@ export class Link {
     };
   }
 
-  get isConnected(): boolean {
-    return this.#state === 'connected';
+  /** Connects anew, where it is connected: the connection may have died without a word. */
+  reconnect(): void {
+    this.#connection?.close();
   }
 
   /** Returns when the daemon has said its last word, or after `stop`. */
@@ -92,8 +93,8 @@ export class Link {
     this.#settings = await readSettings(this.#known.root);
     this.#offer();
     this.#onChange();
-    if (!this.#transport) return;
-    await createClient(NodeService, this.#transport).register({
+    if (!this.#connection) return;
+    await createClient(NodeService, this.#connection.transport).register({
       platform: 'browser',
       capabilities: [...this.#capabilities.keys()],
     });
@@ -122,7 +123,7 @@ export class Link {
   #follow(state: ServeState): void {
     switch (state.state) {
       case 'connected':
-        this.#transport = state.transport;
+        this.#connection = state;
         this.#show('connected');
         this.#watchRequests();
         return;
@@ -130,19 +131,19 @@ export class Link {
         this.#show('connected', problemOf(state.error));
         return;
       case 'disconnected':
-        this.#transport = undefined;
+        this.#connection = undefined;
         this.#operator.stop();
         this.#show('away', problemOf(state.error));
         return;
       default:
-        this.#transport = undefined;
+        this.#connection = undefined;
         if (!this.#problem) this.#show('connecting');
     }
   }
 
   #watchRequests(): void {
-    if (this.#transport && this.#settings.switches.includes('requests'))
-      this.#operator.start(this.#transport);
+    if (this.#connection && this.#settings.switches.includes('requests'))
+      this.#operator.start(this.#connection.transport);
     else this.#operator.stop();
   }
 

@@ -4,6 +4,7 @@
 import { showBadge } from './badge.ts';
 import { Daemons } from './daemons.ts';
 import { Pages } from './pages.ts';
+import { onWake } from './wake.ts';
 
 /** An alarm starts a worker that was ended; half a minute is the shortest that browsers keep. */
 const wakeMinutes = 0.5;
@@ -25,7 +26,7 @@ chrome.alarms.onAlarm.addListener(() => {});
 chrome.permissions.onAdded.addListener(listenForClicks);
 chrome.permissions.onRemoved.addListener(() => void daemons.checkPermissions());
 listenForClicks();
-addEventListener('online', () => daemons.retry());
+onWake(() => daemons.reconnect());
 
 void chrome.alarms.create('wake', { periodInMinutes: wakeMinutes });
 void daemons.start();
