@@ -9,7 +9,8 @@ import { answer } from '../testing/palyra-process.ts';
 shareBrowser();
 
 /** What the page of the device has; the functions below run there. */
-declare const palyra: typeof import('../../packages/browser/src/index.ts');
+declare const palyra: typeof import('../../packages/browser/src/index.ts') &
+  typeof import('../../packages/browser/src/serve.ts');
 declare const document: { body: { append(text: string): void } };
 
 test('the console shows kind, transport and origin of a browser, and revoking it closes its channel', async (t) => {
@@ -24,18 +25,14 @@ test('the console shows kind, transport and origin of a browser, and revoking it
   const told = browser.page.evaluate(async ({ address, code }) => {
     const device = await palyra.BrowserDevice.open();
     await device.pair({ address, code, name: 'work laptop', onWords: () => {} });
-    const { promise, resolve } = Promise.withResolvers<string | undefined>();
-    const connection = await device.connect(undefined, (it) => {
-      if (it.state === 'disconnected') resolve(it.error?.code);
-    });
-    try {
-      for await (const { event } of connection.events()) document.body.append(` ${event.case} `);
-    } catch (error) {
-      document.body.append(`events end with ${(error as { code: string }).code}`);
-    }
-    return promise;
+    const { signal } = new AbortController();
+    const onState = ({ state }: { state: string }) => document.body.append(` ${state} `);
+    return palyra.serveDaemon(device, { signal, onState }).then(
+      () => undefined,
+      ({ code }) => code as string,
+    );
   }, given);
-  await browser.page.getByText('welcome').waitFor();
+  await browser.page.getByText('connected').waitFor();
 
   await enter();
   await page.evaluate('window.sameLoad = true');
@@ -56,7 +53,6 @@ test('the console shows kind, transport and origin of a browser, and revoking it
   await page.getByText('Its open WebSocket connection is closed at once').waitFor();
   await page.getByRole('button', { name: 'Revoke permanently' }).click();
   assert.equal(await told, 'DEVICE_REVOKED');
-  await browser.page.getByText('events end with DEVICE_REVOKED').waitFor();
   await page.getByText('Revoked', { exact: true }).waitFor();
   await page.getByText('Connected from the origin').waitFor({ state: 'detached' });
   assert.equal(await page.evaluate('window.sameLoad'), true);
