@@ -1,5 +1,6 @@
 // One daemon: who it is, how the connection stands, and what waits for the person.
 
+import { useNoticed } from '@palyra/console/deliberate';
 import { Fact, Fingerprint, ProblemBox, useAction, Words } from './elements.tsx';
 import { PairForm } from './pair-form.tsx';
 import type { Command, DaemonView, Problem, RequestView } from './view.ts';
@@ -14,12 +15,20 @@ const states: Readonly<Record<DaemonView['state'], readonly [tone: string, text:
   ended: ['bad', 'Ended'],
 };
 
-/** After these the daemon takes this browser only as a new device. */
-const needsNewIdentity = new Set(['DEVICE_REVOKED', 'DEVICE_NOT_FOUND', 'PROOF_WRONG']);
+/** After these the person can pair again; `new`: the daemon takes this browser only as a new device. */
+const pairAgain: Readonly<Record<string, 'new' | 'same'>> = {
+  DEVICE_REVOKED: 'new',
+  DEVICE_NOT_FOUND: 'new',
+  PROOF_WRONG: 'new',
+  PAIRING_REJECTED: 'same',
+  PAIRING_EXPIRED: 'same',
+  PAIRING_NOT_FOUND: 'same',
+};
 
 export function DaemonCard({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
   const { root, state, words, problem } = daemon;
   const [tone, text] = states[state];
+  const again = state === 'ended' ? pairAgain[problem?.code ?? ''] : undefined;
   const action = useAction();
   return (
     <article class="card" aria-label={daemon.trustDomain}>
@@ -44,10 +53,10 @@ export function DaemonCard({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
       {daemon.requests.map((request) => (
         <Request key={`${request.id} ${request.words}`} root={root} request={request} ask={ask} />
       ))}
-      {state === 'ended' && problem && needsNewIdentity.has(problem.code) && (
+      {again && (
         <details>
-          <summary>Pair again as a new device</summary>
-          <PairForm ask={ask} address={daemon.address} newIdentity />
+          <summary>{again === 'new' ? 'Pair again as a new device' : 'Pair again'}</summary>
+          <PairForm ask={ask} address={daemon.address} newIdentity={again === 'new'} />
         </details>
       )}
       <details>
@@ -73,7 +82,7 @@ export function DaemonCard({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
             disabled={action.isBusy}
             onClick={() => action.run(() => ask({ do: 'retry', root }))}
           >
-            Try again
+            {again === 'same' ? 'Dismiss' : 'Try again'}
           </button>
         )}
         {state === 'waiting' && (
@@ -122,6 +131,7 @@ function Clipboard({ onAnswer }: { onAnswer: (text: string | undefined) => Promi
 function Request({ root, request, ask }: { root: string; request: RequestView; ask: Ask }) {
   const { id, words, role } = request;
   const action = useAction();
+  const isNoticed = useNoticed();
   return (
     <section class="ask" aria-label={`Request of ${request.name}`}>
       <h3>
@@ -143,7 +153,7 @@ function Request({ root, request, ask }: { root: string; request: RequestView; a
           <button
             type="button"
             class="primary"
-            disabled={action.isBusy}
+            disabled={action.isBusy || !isNoticed}
             onClick={() => action.run(() => ask({ do: 'approve', root, id, words, role }))}
           >
             The words are the same: approve

@@ -10,6 +10,12 @@ import { Operator } from './operator.ts';
 import { readSettings, type Settings, writeSettings } from './settings.ts';
 import type { DaemonView, Problem, Switch } from './view.ts';
 
+/** The message of a lost connection says nothing about what follows. */
+function awayBecause(error: unknown): Problem {
+  const { step, ...problem } = problemOf(error);
+  return { ...problem, step: step || 'Nothing now: this browser tries again by itself.' };
+}
+
 export class Link {
   readonly #device: BrowserDevice;
   readonly #known: KnownDaemon;
@@ -20,6 +26,7 @@ export class Link {
   /** Those that are switched on; the agent looks each call up here. */
   readonly #capabilities = new Map<string, Capability>();
   #settings: Settings = { switches: [] };
+  #lastChange: Promise<void> = Promise.resolve();
   #state: DaemonView['state'];
   #problem: Problem | undefined;
   #connection: { readonly transport: Transport; readonly close: () => void } | undefined;
@@ -84,12 +91,31 @@ export class Link {
     this.#operator.stop();
   }
 
-  /**
-   * Takes the switches that the person chose, and tells the daemon at once.
-   * @param switches default: those that are stored, as far as the browser still permits them.
-   */
-  async change(switches?: readonly Switch[]): Promise<void> {
-    if (switches) await writeSettings(this.#known.root, { ...this.#settings, switches });
+  /** Takes what the person chose, and tells the daemon at once. */
+  change(name: Switch, isOn: boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      const others = this.#settings.switches.filter((each) => each !== name);
+      await writeSettings(this.#known.root, {
+        ...this.#settings,
+        switches: isOn ? [...others, name] : others,
+      });
+      await this.#takeSettings();
+    });
+  }
+
+  /** Drops what the browser no longer permits. */
+  checkPermissions(): Promise<void> {
+    return this.#inTurn(() => this.#takeSettings());
+  }
+
+  /** Two pages may change something at the same time. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const result = this.#lastChange.then(work);
+    this.#lastChange = result.catch(() => {});
+    return result;
+  }
+
+  async #takeSettings(): Promise<void> {
     this.#settings = await readSettings(this.#known.root);
     this.#offer();
     this.#onChange();
@@ -133,7 +159,7 @@ export class Link {
       case 'disconnected':
         this.#connection = undefined;
         this.#operator.stop();
-        this.#show('away', problemOf(state.error));
+        this.#show('away', awayBecause(state.error));
         return;
       default:
         this.#connection = undefined;

@@ -1,5 +1,6 @@
 // The options: every daemon, what it may do in this browser, and how to pair with another one.
 
+import { guardPresses } from '@palyra/console/deliberate';
 import { render } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { DaemonCard } from './daemon-card.tsx';
@@ -89,14 +90,19 @@ function Switches({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
         </label>
       ))}
       <ProblemBox problem={action.problem} />
-      <div class="actions">
+      <details>
+        <summary>Forget this daemon</summary>
+        <p>
+          To come back, this browser has to be paired again. The daemon is not told: its operator revokes the
+          device.
+        </p>
         <button type="button" class="danger" onClick={() => action.run(() => ask({ do: 'forget', root }))}>
-          Forget this daemon
+          Yes, forget it
         </button>
-      </div>
-      <p class="faint">The daemon is not told: its operator revokes the device.</p>
+      </details>
     </section>
   );
 }
 
+guardPresses();
 render(<Options />, document.getElementById('main')!);
