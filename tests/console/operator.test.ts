@@ -90,7 +90,7 @@ test('one certificate is revoked, after the page has said what that closes', asy
   await page.getByText('it is closed at once, and the calls on it fail').waitFor();
   await page.getByLabel('Reason').fill('leaked');
   await page.getByRole('dialog').getByRole('button', { name: 'Revoke certificate' }).click();
-  await page.getByText('Certificate revoked', { exact: true }).waitFor();
+  await page.getByText('Certificate revoked', { exact: true }).first().waitFor();
   await page.getByText('Connected · HTTP/2').waitFor({ state: 'detached' });
   assert.equal(await page.getByRole('button', { name: 'Revoke certificate' }).count(), 0);
   await page.getByRole('button', { name: 'Revoke…', exact: true }).waitFor();
@@ -131,7 +131,7 @@ test('a device that asks to recover shows up while the page is open, and is rele
   await enter();
   await go(page, 'Devices');
   await page.getByRole('link', { name: 'sensor' }).click();
-  await page.getByText('Certificate first used').waitFor();
+  await page.getByText('Certificate first used').first().waitFor();
   assert.equal(await page.getByRole('button', { name: 'Release…' }).count(), 0);
   await daemon.admin.revokeCertificate({ serial, reason: 'leaked' });
   const recover = async () => {

@@ -58,7 +58,7 @@ test('from the login link to a revoked device, on one page that is never reloade
   await go(page, 'Devices');
   await page.getByText('Connected · HTTP/2').waitFor();
   await page.getByRole('link', { name: 'kitchen sensor' }).click();
-  await page.getByText('Certificate first used').waitFor();
+  await page.getByText('Certificate first used').first().waitFor();
 
   await page.getByRole('button', { name: 'Rename' }).click();
   await page.getByRole('textbox', { name: 'Name' }).fill('pantry sensor');

@@ -19,7 +19,7 @@ function overTheWire(error: ConnectError): ConnectError {
 }
 
 test('every code survives the way to the peer, with its message and when to retry', () => {
-  assert.ok(errorCodes.length > 40 && storeCodes.length === 13);
+  assert.ok(errorCodes.length > 40 && storeCodes.length > 10);
   for (const code of errorCodes) {
     const sent = new IdentityError(code, 'Häuser, "quoted", 100 % – do this.', { retryAfterMs: 1234 });
     const { error } = toConnectError(sent, { operator: true });

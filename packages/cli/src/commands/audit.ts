@@ -57,7 +57,7 @@ async function list(cli: Cli, { limit, before, subject = '', family = '' }: List
     for (let from = BigInt(before); ; ) {
       const rows = Math.min(limit - found.length, pageRows);
       const page = await admin.listAudit({ limit: rows, subject, family, before: from });
-      found.push(...page.entries);
+      for (const entry of page.entries) found.push(entry);
       const last = page.entries.at(-1);
       if (!last || page.entries.length < rows || found.length >= limit) return found;
       // Without this check, a daemon whose pages do not move backwards would be asked for ever.

@@ -25,6 +25,7 @@ export interface MoveOptions {
   readonly url: string;
   /** The key that all daemons of the fleet will have. */
   readonly masterKey: MasterKey;
+  /** Every secret of the home, in the clear. */
   readonly secrets: ReadonlyMap<SecretName, Uint8Array>;
 }
 

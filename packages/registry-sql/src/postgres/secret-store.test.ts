@@ -37,7 +37,7 @@ describe('secrets in PostgreSQL', { skip: missingPostgres }, () => {
     await store.write('b', bytes(32));
     await postgres.server.sql(
       url,
-      'update secrets set record = (select o.record from secrets o where o.name_mac <> secrets.name_mac)',
+      'update secrets set record = (select o.record from secrets o where o.name_mac <> secrets.name_mac limit 1)',
     );
     await assert.rejects(store.read('a'), { code: 'SECRET_CORRUPT' });
     await assert.rejects(store.list(), { code: 'SECRET_CORRUPT' });
