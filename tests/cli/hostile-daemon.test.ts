@@ -161,6 +161,7 @@ const elsewhere: ReadonlySet<string> = new Set([
     'node forget',
     'node endpoints',
     'node keychain',
+    'registry move',
     'node install',
     'node uninstall',
   ],

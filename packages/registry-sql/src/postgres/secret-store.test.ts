@@ -37,13 +37,15 @@ describe('secrets in PostgreSQL', { skip: missingPostgres }, () => {
     await store.write('b', bytes(32));
     await postgres.server.sql(
       url,
-      'update secrets set record = (select o.record from secrets o where o.name_mac <> secrets.name_mac limit 1)',
+      `update secrets set record = (
+         select o.record from secrets o where o.name_mac <> secrets.name_mac and length(o.record) > 70 limit 1
+       ) where length(record) > 70`,
     );
     await assert.rejects(store.read('a'), { code: 'SECRET_CORRUPT' });
     await assert.rejects(store.list(), { code: 'SECRET_CORRUPT' });
     await postgres.server.sql(
       url,
-      'update secrets set record = set_byte(record, 70, 1 # get_byte(record, 70))',
+      'update secrets set record = set_byte(record, 70, 1 # get_byte(record, 70)) where length(record) > 70',
     );
     await assert.rejects(store.list(), { code: 'SECRET_CORRUPT' });
   });
