@@ -266,12 +266,16 @@ test('another passkey, and the end of one, need one that is registered', async (
   const late = first.assert(await begin(client, methods.mintCode, { autoApprove: true }), { origin });
   assert.equal(await call(client, 'MintCode', { autoApprove: true }, late), 'PASSKEY_WRONG');
   const { entries } = await daemon.admin.listAudit({ family: 'operator' });
+  const rows = entries.map(({ action, detailJson }) => ({ action, ...JSON.parse(detailJson) })).reverse();
   assert.deepEqual(
-    entries.map(({ action, detailJson }) => [action, JSON.parse(detailJson).name, JSON.parse(detailJson).by]),
+    rows.map(({ action, name, act, by }) => [action.replace('operator.passkey_', ''), name, act ?? by]),
     [
-      ['operator.passkey_removed', 'first', 'console'],
-      ['operator.passkey_added', 'second', 'console'],
-      ['operator.passkey_added', 'first', 'console'],
+      ['added', 'first', 'console'],
+      ['used', 'first', 'AddPasskey'],
+      ['added', 'second', 'console'],
+      ['used', 'first', 'AddPasskey'],
+      ['used', 'second', 'RemovePasskey'],
+      ['removed', 'first', 'console'],
     ],
   );
   assert.equal((await daemon.admin.verifyAudit({})).ok, true);

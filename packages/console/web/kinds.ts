@@ -72,6 +72,7 @@ const actions: Readonly<Record<string, string>> = {
   'capability.executed': 'Capability run',
   'operator.passkey_added': 'Passkey registered',
   'operator.passkey_removed': 'Passkey removed',
+  'operator.passkey_used': 'Passkey used',
 };
 
 export const actionName = (action: string): string => actions[action] ?? action;

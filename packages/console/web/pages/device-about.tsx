@@ -7,10 +7,10 @@ import { Fact, Facts, Fingerprint } from '../parts/elements.tsx';
 import { ago, formatDateTime } from '../time.ts';
 
 const copySigns: Readonly<Record<CloneSign, string>> = {
-  [CloneSign.UNSPECIFIED]: 'it did something that a device which was not copied has no reason to do',
-  [CloneSign.REPLACED_CERTIFICATE]: 'a certificate that this device had replaced was used again',
-  [CloneSign.RECOVERY]: 'somebody recovered with its identity key although its certificate was valid',
-  [CloneSign.SECOND_AGENT]: 'a second agent connected while the first one answered',
+  [CloneSign.UNSPECIFIED]: 'The device did something that only a copied device has a reason to do',
+  [CloneSign.REPLACED_CERTIFICATE]: 'A certificate that this device had replaced was used again',
+  [CloneSign.RECOVERY]: 'Somebody recovered with its identity key although its certificate was valid',
+  [CloneSign.SECOND_AGENT]: 'A second agent connected while the first one answered',
 };
 
 /** What happened, when and from where, and what to do. */
@@ -21,13 +21,13 @@ export function PossibleCopy({ device }: { device: Device }) {
       <div class="alarm-banner">
         <strong>POSSIBLE COPY</strong>
         <span>
-          {ago(cloneSeenMs, now.value)}, {copySigns[cloneSign] ?? copySigns[CloneSign.UNSPECIFIED]}
+          {copySigns[cloneSign] ?? copySigns[CloneSign.UNSPECIFIED]}
           {cloneSource && (
             <>
               , from <b class="mono">{cloneSource}</b>
             </>
           )}
-          .
+          , {ago(cloneSeenMs, now.value)}.
         </span>
       </div>
       <p>

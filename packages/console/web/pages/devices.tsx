@@ -19,7 +19,7 @@ const typingDelayMs = 150;
 /** Most devices that the daemon revokes together. */
 const maxTogether = 500;
 const wideRow = 64;
-const narrowRow = 104;
+const narrowRow = 112;
 const narrow = matchMedia('(max-width: 760px)');
 
 interface Listed {

@@ -161,7 +161,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   }
 
   /**
-   * Not `Secure`, and so not `__Host-`, because Safari would drop it on http://127.0.0.1. The name contains the port,
+   * Not `Secure`, and so not `__Host-`, because Safari would drop it on http://localhost. The name contains the port,
    * because cookies ignore ports and a machine may run two daemons.
    */
   function setCookie(response: ServerResponse, value: string, maxAge?: number): void {

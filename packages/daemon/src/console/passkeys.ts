@@ -162,14 +162,14 @@ export class ConsolePasskeys {
       credential: {
         id: passkey.id,
         publicKey: new Uint8Array(Buffer.from(passkey.publicKey, 'base64url')),
-        // `count` judges it, in the change that stores the new one.
+        // `use` judges it, in the change that stores the new one.
         counter: 0,
       },
     }).catch((cause) => {
       throw wrong('The passkey did not confirm this act on this console.', cause);
     });
     if (!verified) throw wrong('The passkey did not confirm this act on this console.');
-    await this.#passkeys.count(passkey.id, authenticationInfo.newCounter);
+    await this.#passkeys.use(passkey.id, { counter: authenticationInfo.newCounter, act: act.method });
   }
 }
 

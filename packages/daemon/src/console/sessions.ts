@@ -1,6 +1,6 @@
 // The sessions of the console. One browser uses up a login link, and from then on has two things:
 //
-// - a cookie that scripts cannot read. A browser sends it to every port of this host, so any other server on 127.0.0.1
+// - a cookie that scripts cannot read. A browser sends it to every port of this host, so any other server on localhost
 //   would get it; alone it is useless.
 // - a key that scripts can use but not export (WebCrypto, not extractable), stored for this origin, including the port.
 //   Each opened page uses it to answer a challenge and gets the session's page token, held only in memory.

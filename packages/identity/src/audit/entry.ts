@@ -44,7 +44,8 @@ export type AuditAction =
   | 'device.identity_key_replaced'
   | 'capability.executed'
   | 'operator.passkey_added'
-  | 'operator.passkey_removed';
+  | 'operator.passkey_removed'
+  | 'operator.passkey_used';
 
 /** The part of a row that the change supplies. The registry adds sequence number and hashes. */
 export interface AuditEvent {

@@ -82,13 +82,17 @@ export class OperatorPasskeys {
     });
   }
 
-  async counterOf(id: string): Promise<number> {
-    return (await readCounters(this.#options.registry)).get(id) ?? 0;
-  }
-
-  /** Stores the passkey's own count of its uses. @throws PASSKEY_WRONG for a count that was there: a copy of it. */
-  async count(id: string, counter: number): Promise<void> {
+  /**
+   * Records a use for an act, and the passkey's own count of its uses.
+   * @param use.act name of the call.
+   * @throws PASSKEY_WRONG for a passkey that was removed meanwhile, and for a count that was there: a copy of it
+   */
+  async use(id: string, use: { readonly counter: number; readonly act: string }): Promise<void> {
+    const { counter, act } = use;
+    const at = this.#options.clock.now();
     await this.#options.registry.transact(async (tx) => {
+      const passkey = (await readPasskeys(tx)).find((each) => each.id === id);
+      if (!passkey) throw new IdentityError('PASSKEY_WRONG', 'This passkey was removed.');
       const counters = await readCounters(tx);
       const before = counters.get(id) ?? 0;
       // Passkeys that do not count always say 0.
@@ -99,6 +103,8 @@ export class OperatorPasskeys {
         );
       }
       if (counter > before) await putCounters(tx, new Map([...counters, [id, counter]]));
+      const detail = { name: passkey.name, act };
+      await tx.appendAudit({ at, action: 'operator.passkey_used', subject: id, detail });
     });
   }
 }
