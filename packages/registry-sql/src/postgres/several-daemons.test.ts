@@ -225,4 +225,17 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     await b.upToDate();
     assert.deepEqual(heard, ['changes_missed', 'device_quarantined', 'device_revoked']);
   });
+
+  test('an event of a newer version closes everything, because it may take rights away', async (t) => {
+    const { url, registries } = await fleet(t, 1);
+    const [registry] = registries as [PostgresRegistry];
+    const heard: string[] = [];
+    registry.enforce(({ type }) => heard.push(type));
+    await postgres.server.sql(
+      url,
+      `update ledger set event_seq = 1; insert into events values (1, 0, 'x', '{"type":"device_frozen"}')`,
+    );
+    await registry.upToDate();
+    assert.deepEqual(heard, ['changes_missed']);
+  });
 });
