@@ -61,7 +61,7 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
 
   test('each daemon has a row that identifies it', async (t) => {
     const settings = await fleet.settings();
-    await fleet.start(t, 2, { endpoints: { node: ['node.example.net:7444'] } }, settings);
+    const [asked] = await fleet.start(t, 2, { endpoints: { node: ['node.example.net:7444'] } }, settings);
     const rows = await until('two daemons have announced themselves', async () => {
       const found = await fleet.server.sql(settings.url, 'select * from daemons');
       return found.length === 2 && found;
@@ -69,6 +69,13 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     for (const row of rows) {
       assert.match(String(row.version), /^\d+\.\d+\.\d+/);
       assert.deepEqual(JSON.parse(String(row.endpoints)), ['node.example.net:7444']);
+    }
+    const { daemons, version } = await asked!.admin.getStatus({});
+    assert.equal(daemons.length, 2);
+    assert.equal(daemons.filter(({ isThis }) => isThis).length, 1);
+    for (const each of daemons) {
+      assert.deepEqual([each.version, each.endpoints], [version, ['node.example.net:7444']]);
+      assert.ok(each.seenAtMs > 0n);
     }
   });
 

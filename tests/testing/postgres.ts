@@ -113,11 +113,23 @@ export class PostgresServer {
     const ready = new Promise<void>((resolve, reject) => {
       createInterface({ input: server.stderr }).on('line', (line) => {
         said.push(line);
-        if (line.includes('database system is ready to accept connections')) resolve();
+        if (/database system is ready to accept (?:read-only )?connections/.test(line)) resolve();
       });
       server.once('exit', () => reject(new Error(`PostgreSQL did not start:\n${said.join('\n')}`)));
     });
     await within('PostgreSQL starts', ready);
+  }
+
+  /** Runs it as a standby that follows nobody, until `promote`. */
+  async runAsStandby(): Promise<void> {
+    const signal = join(this.#data, 'standby.signal');
+    writeFileSync(signal, '');
+    if (owner) chownSync(signal, owner.uid, owner.gid);
+    await this.run();
+  }
+
+  async promote(): Promise<void> {
+    await this.sql('postgres', 'select pg_promote()');
   }
 
   /** Ends every connection, and stops: what a restart of the service does. */

@@ -116,6 +116,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     },
     identity,
     channels,
+    fleet: stores.fleet,
     home: options.home,
     version,
     startedAt: run.startedAt,

@@ -73,6 +73,12 @@ export function toConnectError(
   if (!from.isOwn && isPeerGone(error))
     return { error: new ConnectError('The peer has gone.', Code.Canceled), internal: false };
   if (!(error instanceof IdentityError)) return { error: failedInside('INTERNAL'), internal: true };
+  // The registry itself says once that its database is away; each call that it refuses would fill the log.
+  if (error.code === 'STORE_UNREACHABLE' && !from.operator)
+    return {
+      error: withInfo(error.code, databaseAway, { retryAfterMs: error.retryAfterMs }),
+      internal: false,
+    };
   const internal = insideFamilies.has(error.family);
   if (internal && !from.operator) return { error: failedInside(error.code), internal };
   return { error: withInfo(error.code, error.message, error), internal };
@@ -128,6 +134,8 @@ function reasonOfAbort({ cause }: Error): Error {
 }
 
 const goneCodes: ReadonlySet<unknown> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET']);
+
+const databaseAway = "The daemon's database cannot be used now. Try again.";
 
 function failedInside(code: IdentityErrorCode): ConnectError {
   return withInfo(code, 'Something failed inside the daemon; its log says what.');

@@ -15,6 +15,7 @@ import { type Admin, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
 import { adviceStep, nextStep } from '../next-step.ts';
+import { printable } from '../printable.ts';
 import { resolveId, wholeId } from '../reference.ts';
 import { fields } from '../table.ts';
 import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
@@ -57,6 +58,14 @@ async function status(cli: Cli): Promise<void> {
       connected: reply.connected,
       pending_requests: reply.pendingRequests,
       live_codes: reply.liveCodes,
+      daemons: reply.daemons.map((each) => ({
+        id: each.id,
+        version: each.version,
+        endpoints: each.endpoints,
+        started_at: isoTime(each.startedAtMs),
+        seen_at: isoTime(each.seenAtMs),
+        is_this: each.isThis,
+      })),
       problems: reply.problems.map(({ part, code, message }) => ({
         part: daemonParts.show(part),
         code,
@@ -75,6 +84,7 @@ async function status(cli: Cli): Promise<void> {
         ['devices', `${reply.devices}, ${reply.connected} connected`],
         ['requests', String(reply.pendingRequests)],
         ['open codes', String(reply.liveCodes)],
+        ...reply.daemons.map((each) => ['shares', daemonLine(each, reply.daemonTimeMs)] as const),
       ]);
       const problems = reply.problems.map(({ part, code, message }) => {
         const next = isErrorCode(code) ? nextStep(cli, code) : undefined;
@@ -88,6 +98,16 @@ async function status(cli: Cli): Promise<void> {
     },
   );
 }
+
+/** One of the daemons that share the registry. */
+function daemonLine(each: StatusReply['daemons'][number], nowMs: bigint): string {
+  const seen = each.isThis
+    ? 'this daemon'
+    : `seen ${formatSpan(Math.max(0, Number(nowMs - each.seenAtMs)))} ago`;
+  return [each.id, each.version, ...each.endpoints, seen].map(printable).join('  ');
+}
+
+type StatusReply = Awaited<ReturnType<Admin['getStatus']>>;
 
 type Explanation = Awaited<ReturnType<Admin['explain']>>;
 

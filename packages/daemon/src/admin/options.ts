@@ -7,11 +7,14 @@ import type { ListenerWord } from '@palyra/rpc/admin';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
 import type { ConsolePasskeys } from '../console/passkeys.ts';
+import type { FleetPlace } from '../home/shared-database.ts';
 import type { Problem } from '../problems.ts';
 
 export interface AdminServiceOptions {
   readonly identity: IdentityManager;
   readonly channels: DeviceChannels;
+  /** Undefined for a registry in a file, which only this daemon has. */
+  readonly fleet: Pick<FleetPlace, 'id' | 'members'> | undefined;
   readonly home: string;
   readonly version: string;
   readonly startedAt: Date;

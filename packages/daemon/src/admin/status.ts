@@ -52,7 +52,11 @@ export function statusMethods(
 }
 
 async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
-  const [counts, problems] = await Promise.all([identity.registry.counts(), options.problems()]);
+  const [counts, problems, daemons] = await Promise.all([
+    identity.registry.counts(),
+    options.problems(),
+    options.fleet?.members() ?? [],
+  ]);
   return {
     daemonId: identity.daemonId,
     trustDomain: identity.trustDomain,
@@ -68,6 +72,14 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     liveCodes: counts.waitingCodes,
     version: options.version,
     home: options.home,
+    daemons: daemons.map(({ id, version, endpoints, startedAt, seenAt }) => ({
+      id,
+      version,
+      endpoints: [...endpoints],
+      startedAtMs: millis(startedAt),
+      seenAtMs: millis(seenAt),
+      isThis: id === options.fleet?.id,
+    })),
     problems: problems.map(({ part, error: { code, message } }) => ({
       part: daemonParts.toWire(part),
       code,

@@ -74,6 +74,8 @@ describe('a connection', { skip: missingPostgres }, () => {
       PGSSLMODE: 'require',
       PGCLIENT_ENCODING: 'LATIN1',
       PGREPLICATION: 'true',
+      PGSSLNEGOTIATION: 'direct',
+      PGBINARY: 'true',
       PGCONNECT_TIMEOUT: '1',
     };
     for (const [name, value] of Object.entries(ambient)) {

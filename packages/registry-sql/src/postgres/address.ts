@@ -49,8 +49,10 @@ export async function parsePostgresUrl(text: string): Promise<PostgresAddress> {
       // A function, because an empty password would be replaced by one from the environment.
       password: async () => password,
       ssl: await tls(parameter, host, isHere),
-      // Not empty, because otherwise PGOPTIONS would be used.
+      // Each would be taken from the environment if it were missing or empty.
       options: '-c client_min_messages=warning',
+      client_encoding: 'UTF8',
+      ...({ replication: 'false', sslnegotiation: 'postgres' } as object),
       application_name: 'palyra',
       keepAlive: true,
     },

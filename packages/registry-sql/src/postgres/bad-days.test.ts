@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { hasCode } from '@palyra/identity';
-import { verifyAuditChain } from '@palyra/identity/registry';
+import { type ListenerErrors, verifyAuditChain } from '@palyra/identity/registry';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { until } from '../../../../tests/testing/until.ts';
 import { missingPostgres, PostgresForTests } from '../testing/postgres.ts';
@@ -19,8 +19,13 @@ import { MessageRelay } from './testing/message-relay.ts';
 describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () => {
   const postgres = new PostgresForTests();
 
-  async function open(t: TestContext, url: string, daemon = 'a'): Promise<PostgresRegistry> {
-    const registry = await openPostgresRegistry({ url, daemon });
+  async function open(
+    t: TestContext,
+    url: string,
+    daemon = 'a',
+    onError: ListenerErrors = () => {},
+  ): Promise<PostgresRegistry> {
+    const registry = await openPostgresRegistry({ url, daemon, onError });
     t.after(() => registry.close());
     return registry;
   }
@@ -38,10 +43,12 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
   }
 
   test('without the server everything is STORE_UNREACHABLE, and works again when the server is back', async (t) => {
-    const registry = await open(t, await postgres.database());
+    const reported: unknown[] = [];
+    const registry = await open(t, await postgres.database(), 'a', (error) => reported.push(error));
     await put(registry, 'before');
     await postgres.server.stop();
     try {
+      await until('the log says so', () => reported.length > 0);
       await assert.rejects(put(registry, 'lost'), { code: 'STORE_UNREACHABLE' });
       await assert.rejects(registry.setting('before'), { code: 'STORE_UNREACHABLE' });
       await assert.rejects(registry.upToDate(), { code: 'STORE_UNREACHABLE' });
@@ -54,6 +61,8 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     assert.equal(await registry.setting('before'), 'made');
     assert.equal(await registry.setting('lost'), undefined);
     await mustVerify(registry, 2);
+    assert.equal(reported.length, 1, 'once, however many look');
+    assert.ok(hasCode(reported[0], 'STORE_UNREACHABLE'));
   });
 
   test('after a crash of the server every acknowledged change is there', async (t) => {
@@ -194,6 +203,24 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
       [url.replace(/host=[^&]*/, 'host=%2Fnone'), 'STORE_UNREACHABLE'],
     ] as const)
       await assert.rejects(openPostgresRegistry({ url: wrong, daemon: 'a' }), { code }, wrong);
+  });
+
+  test('a standby is STORE_UNREACHABLE, because what it shows may be old, until it is the primary', async (t) => {
+    const url = await postgres.database();
+    const registry = await open(t, url);
+    await put(registry, 'before');
+    await postgres.server.stop();
+    await postgres.server.runAsStandby();
+    try {
+      await assert.rejects(registry.upToDate(), { code: 'STORE_UNREACHABLE' });
+      await assert.rejects(registry.setting('before'), { code: 'STORE_UNREACHABLE' });
+      await assert.rejects(openPostgresRegistry({ url, daemon: 'b' }), { code: 'STORE_UNREACHABLE' });
+    } finally {
+      await postgres.server.promote();
+    }
+    await registry.upToDate();
+    await put(registry, 'after');
+    await mustVerify(registry, 2);
   });
 
   test('a schema of a newer version is REGISTRY_VERSION, and nothing is changed', async () => {

@@ -14,14 +14,16 @@ export function encodeEvent(event: FleetEvent): string {
 
 /**
  * @param pairing reads a pairing by id.
- * @returns undefined for an event that is not for listeners, or that a newer version wrote.
+ * @returns undefined for an event that is not for listeners. An event of a newer version may take rights away in a way that
+ *   this one does not know, so everything is checked again.
  */
 export async function decodeEvent(
   body: string,
   pairing: (id: string) => Promise<Pairing | undefined>,
 ): Promise<RegistryEvent | undefined> {
   const event = JSON.parse(body) as { type: string; pairing?: string; at?: number };
-  if (!Object.hasOwn(heard, event.type)) return undefined;
+  if (event.type === 'standing_changed') return undefined;
+  if (!Object.hasOwn(heard, event.type)) return { type: 'changes_missed' };
   if (event.type === 'pairing_changed') {
     const found = await pairing(event.pairing ?? '');
     return found && { type: 'pairing_changed', pairing: found };

@@ -86,6 +86,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
   #working: Promise<void> | undefined;
   #head: AuditHead;
   #isShut = false;
+  #isAway = false;
   #closed: Promise<void> | undefined;
 
   constructor(options: OpenedDatabase) {
@@ -117,7 +118,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     this.#notifications = new Notifications({
       address,
       listens: options.listens,
-      onNews: () => this.#index.ask(),
+      onNews: () => this.#follow(options.onError),
     });
   }
 
@@ -133,6 +134,17 @@ export class PostgresRegistry extends SqlReads implements Registry {
   upToDate(): Promise<void> {
     if (this.#isShut) return Promise.reject(closed());
     return this.#index.ask();
+  }
+
+  /** Looks for changes of other daemons. Says once that the database is away, until it is back. */
+  async #follow(onError: ListenerErrors | undefined): Promise<void> {
+    try {
+      await this.#index.ask();
+      this.#isAway = false;
+    } catch (error) {
+      if (!this.#isAway && !this.#isShut) onError?.(error, 'following the changes of other daemons');
+      this.#isAway = true;
+    }
   }
 
   async #readHead(): Promise<void> {

@@ -40,10 +40,13 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
   }
 
   test('three daemons that open an empty database at the same time set it up once', async (t) => {
-    const url = await postgres.server.database();
-    const registries = await Promise.all(['a', 'b', 'c'].map((daemon) => open(t, url, daemon)));
-    await Promise.all(registries.map((each) => each.transact((tx) => tx.appendAudit(sampleEvent()))));
-    assert.equal((await registries[0]!.auditHead()).seq, 3);
+    for (let round = 0; round < 5; round += 1) {
+      const url = await postgres.server.database();
+      const registries = await Promise.all(['a', 'b', 'c'].map((daemon) => open(t, url, daemon)));
+      await Promise.all(registries.map((each) => each.transact((tx) => tx.appendAudit(sampleEvent()))));
+      assert.equal((await registries[0]!.auditHead()).seq, 3);
+      await Promise.all(registries.map((each) => each.close()));
+    }
   });
 
   test('their changes form one sequence: one audit chain, no lost update, and no gap', async (t) => {
@@ -221,5 +224,18 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     await a.transact(async (tx) => tx.emit(revoked()));
     await b.upToDate();
     assert.deepEqual(heard, ['changes_missed', 'device_quarantined', 'device_revoked']);
+  });
+
+  test('an event of a newer version closes everything, because it may take rights away', async (t) => {
+    const { url, registries } = await fleet(t, 1);
+    const [registry] = registries as [PostgresRegistry];
+    const heard: string[] = [];
+    registry.enforce(({ type }) => heard.push(type));
+    await postgres.server.sql(
+      url,
+      `update ledger set event_seq = 1; insert into events values (1, 0, 'x', '{"type":"device_frozen"}')`,
+    );
+    await registry.upToDate();
+    assert.deepEqual(heard, ['changes_missed']);
   });
 });

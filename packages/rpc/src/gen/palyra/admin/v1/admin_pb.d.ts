@@ -97,6 +97,13 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
    * @generated from field: repeated palyra.admin.v1.Problem problems = 13;
    */
   problems: Problem[];
+
+  /**
+   * The daemons that share the registry, this one among them. Empty for a registry in a file.
+   *
+   * @generated from field: repeated palyra.admin.v1.FleetDaemon daemons = 14;
+   */
+  daemons: FleetDaemon[];
 };
 
 /**
@@ -104,6 +111,55 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * One of several daemons that share a registry.
+ *
+ * @generated from message palyra.admin.v1.FleetDaemon
+ */
+export declare type FleetDaemon = Message<"palyra.admin.v1.FleetDaemon"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * The configured endpoints.
+   *
+   * @generated from field: repeated string endpoints = 3;
+   */
+  endpoints: string[];
+
+  /**
+   * @generated from field: int64 started_at_ms = 4;
+   */
+  startedAtMs: bigint;
+
+  /**
+   * When it last wrote that it runs, by the clock of the database.
+   *
+   * @generated from field: int64 seen_at_ms = 5;
+   */
+  seenAtMs: bigint;
+
+  /**
+   * The daemon that answers.
+   *
+   * @generated from field: bool is_this = 6;
+   */
+  isThis: boolean;
+};
+
+/**
+ * Describes the message palyra.admin.v1.FleetDaemon.
+ * Use `create(FleetDaemonSchema)` to create a new message.
+ */
+export declare const FleetDaemonSchema: GenMessage<FleetDaemon>;
 
 /**
  * @generated from message palyra.admin.v1.Problem
