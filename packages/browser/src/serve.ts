@@ -14,7 +14,7 @@ export type ServeState =
   | Exclude<AgentState, { state: 'connected' | 'renewed' }>
   /**
    * `transport` carries the device's own calls while the connection lasts: `createClient(Service, transport)`. `close` ends the
-   * connection, and another one follows: for a program that knows, before any timer does, that the connection is dead.
+   * connection, and the agent connects again at once: for a program that knows that the machine slept.
    */
   | { readonly state: 'connected'; readonly transport: Transport; readonly close: () => void }
   | { readonly state: 'renewed'; readonly how: 'renewal' | 'recovery' };
