@@ -1,5 +1,6 @@
 // One daemon: who it is, how the connection stands, and what waits for the person.
 
+import { useNoticed } from '@palyra/console/deliberate';
 import { Fact, Fingerprint, ProblemBox, useAction, Words } from './elements.tsx';
 import { PairForm } from './pair-form.tsx';
 import type { Command, DaemonView, Problem, RequestView } from './view.ts';
@@ -122,6 +123,7 @@ function Clipboard({ onAnswer }: { onAnswer: (text: string | undefined) => Promi
 function Request({ root, request, ask }: { root: string; request: RequestView; ask: Ask }) {
   const { id, words, role } = request;
   const action = useAction();
+  const isNoticed = useNoticed();
   return (
     <section class="ask" aria-label={`Request of ${request.name}`}>
       <h3>
@@ -143,7 +145,7 @@ function Request({ root, request, ask }: { root: string; request: RequestView; a
           <button
             type="button"
             class="primary"
-            disabled={action.isBusy}
+            disabled={action.isBusy || !isNoticed}
             onClick={() => action.run(() => ask({ do: 'approve', root, id, words, role }))}
           >
             The words are the same: approve

@@ -1,5 +1,6 @@
 // The options: every daemon, what it may do in this browser, and how to pair with another one.
 
+import { guardPresses } from '@palyra/console/deliberate';
 import { render } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { DaemonCard } from './daemon-card.tsx';
@@ -99,4 +100,5 @@ function Switches({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
   );
 }
 
+guardPresses();
 render(<Options />, document.getElementById('main')!);

@@ -1,5 +1,6 @@
 // The popup: pairs with the first daemon, and shows how each daemon stands.
 
+import { guardPresses } from '@palyra/console/deliberate';
 import { render } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { DaemonCard } from './daemon-card.tsx';
@@ -46,4 +47,5 @@ function Popup() {
   );
 }
 
+guardPresses();
 render(<Popup />, document.getElementById('main')!);
