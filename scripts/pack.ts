@@ -26,10 +26,10 @@ if (target === undefined || target.startsWith('-')) {
 const staged = mkdtempSync(join(tmpdir(), 'palyra-pack-'));
 try {
   run('npx', ['tsc', '-p', 'tsconfig.pack.json', '--outDir', staged]);
-  // The extension is private: it is built for browsers, and no package for npm.
-  const isPublic = (folder: string) =>
-    JSON.parse(readFileSync(join(repository, folder, 'package.json'), 'utf8')).private !== true;
-  const folders = globSync('packages/*', { cwd: repository }).filter(isPublic).sort();
+  // The extension is private: a browser loads it, and npm does not install it.
+  const folders = globSync('packages/*', { cwd: repository })
+    .filter((folder) => !isPrivate(folder))
+    .sort();
   for (const folder of folders) stage(folder);
   // Always built, because the checkout's dist may be missing or out of date.
   const pages = join(staged, 'packages/console/dist');
@@ -47,6 +47,10 @@ try {
   ]);
 } finally {
   rmSync(staged, { recursive: true, force: true });
+}
+
+function isPrivate(folder: string): boolean {
+  return JSON.parse(readFileSync(join(repository, folder, 'package.json'), 'utf8')).private === true;
 }
 
 /** Adds the files that the compiler does not write. */

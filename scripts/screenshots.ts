@@ -1,5 +1,5 @@
 // `npm run screenshots [FOLDER]`: takes every page of the console, light and dark, wide and phone, from a daemon with a
-// few devices. Without a folder, it keeps only those that the documents show.
+// few devices, and the extension in all its states. Without a folder, it keeps only those that the documents show.
 
 import { mkdir } from 'node:fs/promises';
 import process from 'node:process';
@@ -11,8 +11,17 @@ import type { Page } from 'playwright-core';
 import { openBrowser } from '../tests/testing/console-browser.ts';
 import { TestDaemon } from '../tests/testing/running-daemon.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from '../tests/testing/sample-device.ts';
+import { takeExtension } from './extension-screenshots.ts';
 
-const documented = ['requests-light-wide', 'requests-dark-phone', 'pair-dark-wide', 'devices-light-wide'];
+const documented = [
+  'requests-light-wide',
+  'requests-dark-phone',
+  'pair-dark-wide',
+  'devices-light-wide',
+  'extension-waiting-light',
+  'extension-connected-dark',
+  'extension-request-light',
+];
 const given = process.argv[2];
 const folder = given ?? 'docs/screenshots';
 
@@ -93,6 +102,7 @@ for (const theme of ['light', 'dark'] as const) {
     await browser.close();
   }
 }
+await takeExtension(scope, folder, (file) => given !== undefined || documented.includes(file));
 for (const end of ends.reverse()) await end();
 process.exit(0);
 

@@ -93,7 +93,8 @@ test('a browser is a device of several daemons; a daemon that is forgotten leave
     options.getByRole('region', { name: `Daemon ${running.identity.trustDomain}` }),
   );
   await second!.getByText('Connected', { exact: true }).waitFor();
-  await first!.getByRole('button', { name: 'Forget this daemon' }).click();
+  await first!.getByText('Forget this daemon').click();
+  await first!.getByRole('button', { name: 'Yes, forget it' }).click();
   await first!.waitFor({ state: 'detached' });
   await until('the first has lost it', async () => !(await isConnected(daemons[0])));
   assert.ok(await isConnected(daemons[1]));

@@ -10,6 +10,12 @@ import { Operator } from './operator.ts';
 import { readSettings, type Settings, writeSettings } from './settings.ts';
 import type { DaemonView, Problem, Switch } from './view.ts';
 
+/** The message of a lost connection says nothing about what follows. */
+function awayBecause(error: unknown): Problem {
+  const { step, ...problem } = problemOf(error);
+  return { ...problem, step: step || 'Nothing now: this browser tries again by itself.' };
+}
+
 export class Link {
   readonly #device: BrowserDevice;
   readonly #known: KnownDaemon;
@@ -133,7 +139,7 @@ export class Link {
       case 'disconnected':
         this.#connection = undefined;
         this.#operator.stop();
-        this.#show('away', problemOf(state.error));
+        this.#show('away', awayBecause(state.error));
         return;
       default:
         this.#connection = undefined;

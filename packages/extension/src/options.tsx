@@ -90,12 +90,16 @@ function Switches({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
         </label>
       ))}
       <ProblemBox problem={action.problem} />
-      <div class="actions">
+      <details>
+        <summary>Forget this daemon</summary>
+        <p>
+          To come back, this browser has to be paired again. The daemon is not told: its operator revokes the
+          device.
+        </p>
         <button type="button" class="danger" onClick={() => action.run(() => ask({ do: 'forget', root }))}>
-          Forget this daemon
+          Yes, forget it
         </button>
-      </div>
-      <p class="faint">The daemon is not told: its operator revokes the device.</p>
+      </details>
     </section>
   );
 }

@@ -6,8 +6,8 @@ import { Daemons } from './daemons.ts';
 import { Pages } from './pages.ts';
 import { onWake } from './wake.ts';
 
-/** An alarm starts a worker that was ended; half a minute is the shortest that browsers keep. */
-const wakeMinutes = 0.5;
+/** An alarm starts a worker that was ended, ms. Browsers keep no shorter one. */
+const wakeMs = 30_000;
 
 const daemons = new Daemons(() => {
   pages.show();
@@ -28,7 +28,7 @@ chrome.permissions.onRemoved.addListener(() => void daemons.checkPermissions());
 listenForClicks();
 onWake(() => daemons.reconnect());
 
-void chrome.alarms.create('wake', { periodInMinutes: wakeMinutes });
+void chrome.alarms.create('wake', { periodInMinutes: wakeMs / 60_000 });
 void daemons.start();
 
 /** Notices exist only while the person permits them. */
