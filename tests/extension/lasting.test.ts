@@ -101,6 +101,54 @@ test('a browser is a device of several daemons; a daemon that is forgotten leave
   await browser.close();
 });
 
+test('an extension that was updated, or switched off and on again, connects without a page of its own', async (t) => {
+  const daemon = await TestDaemon.start(t, { web });
+  const browser = await ExtensionBrowser.start(t);
+  const popup = await browser.open('popup');
+  const { code } = await daemon.admin.mintCode({ qr: true, autoApprove: true });
+  await pairIn(popup, daemon.webAddress, code);
+  await until('connected', () => isConnected(daemon));
+  const manager = await browser.context.newPage();
+  await manager.goto('chrome://extensions');
+  for (const isOn of [false, true]) {
+    await manager.evaluate(async (enabled) => {
+      const { chrome } = globalThis as unknown as {
+        chrome: { developerPrivate: { updateExtensionConfiguration(change: object): Promise<void> } };
+      };
+      const extensionId = 'mjebnfgflbmipmmabfpgncfdknefemid';
+      await chrome.developerPrivate.updateExtensionConfiguration({ extensionId, isEnabled: enabled });
+    }, isOn);
+    await until('the daemon has noticed', async () => (await isConnected(daemon)) === isOn);
+  }
+  // What an update does as well.
+  const reloader = await browser.open('options');
+  await reloader
+    .evaluate(() =>
+      (globalThis as unknown as { chrome: { runtime: { reload(): void } } }).chrome.runtime.reload(),
+    )
+    .catch(() => {});
+  await until('another worker', async () => (await browser.isWorking()) && (await isConnected(daemon)));
+  const again = await browser.open('popup');
+  await again.getByText('Connected', { exact: true }).waitFor();
+  await browser.close();
+});
+
+test('the address that a person typed is there when the popup is opened again, and the code is not', async (t) => {
+  const browser = await ExtensionBrowser.start(t);
+  const popup = await browser.open('popup');
+  await popup.getByLabel('Address of the daemon').fill('home.example');
+  await popup.getByLabel('Code that the daemon shows').fill('123-456789');
+  await popup.getByLabel('Name of this browser').focus();
+  await popup.close();
+  const again = await browser.open('popup');
+  await until(
+    'the address',
+    async () => (await again.getByLabel('Address of the daemon').inputValue()) === 'home.example',
+  );
+  assert.equal(await again.getByLabel('Code that the daemon shows').inputValue(), '');
+  await browser.close();
+});
+
 test('two profiles are two devices, and a profile that was cleared is a new one', async (t) => {
   const daemon = await TestDaemon.start(t, { web });
   const names = ['one', 'two'];
@@ -121,6 +169,8 @@ test('two profiles are two devices, and a profile that was cleared is a new one'
           indexedDB.deleteDatabase('palyra').onsuccess = () => resolve();
         });
       });
+      await popup.getByText('its data was cleared').waitFor();
+      // The worker of a browser that is started again says the same.
       await browser.killWorker();
       await popup.reload();
       await popup.getByText('its data was cleared').waitFor();

@@ -1,6 +1,6 @@
 // Debian's Chromium with the extension loaded, in a profile of its own that outlives the browser.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type BrowserContext, type CDPSession, chromium, type Page } from 'playwright-core';
@@ -12,21 +12,32 @@ import { until } from './until.ts';
 export const extensionOrigin = 'chrome-extension://mjebnfgflbmipmmabfpgncfdknefemid';
 
 let built: Promise<string> | undefined;
+let permitted: Promise<string> | undefined;
+
+/** The extension as it is shipped. */
+export function shippedExtension(): Promise<string> {
+  built ??= (async () => {
+    const folder = join(temporaryFolder(), 'extension');
+    await buildExtension(folder);
+    return folder;
+  })();
+  return built;
+}
 
 /**
  * The extension, with the optional permissions as required ones: the question for them is a window of the browser, which no test
  * can click on. What the person switches on is still off.
  */
-function builtExtension(): Promise<string> {
-  built ??= (async () => {
+function permittedExtension(): Promise<string> {
+  permitted ??= (async () => {
     const folder = join(temporaryFolder(), 'extension');
-    await buildExtension(folder);
+    cpSync(await shippedExtension(), folder, { recursive: true });
     const path = join(folder, 'manifest.json');
     const { optional_permissions: optional, permissions, ...rest } = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...rest, permissions: [...permissions, ...optional] }));
     return folder;
   })();
-  return built;
+  return permitted;
 }
 
 export class ExtensionBrowser {
@@ -38,9 +49,16 @@ export class ExtensionBrowser {
   /** CSP violations and exceptions in pages. */
   readonly complaints: string[] = [];
 
-  /** @param profile of an earlier browser. Default: a new one. */
-  static async start(t: TestContext, profile: string = temporaryFolder()): Promise<ExtensionBrowser> {
-    const folder = await builtExtension();
+  /**
+   * @param profile of an earlier browser. Default: a new one.
+   * @param folder of the extension. Default: one with all permissions.
+   */
+  static async start(
+    t: TestContext,
+    profile: string = temporaryFolder(),
+    folder?: string,
+  ): Promise<ExtensionBrowser> {
+    folder ??= await permittedExtension();
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: '/usr/bin/chromium',
       headless: false,

@@ -19,6 +19,7 @@ interface Database {
   transaction(store: string, mode: 'readonly' | 'readwrite', options: { durability: 'strict' }): Transaction;
   close(): void;
   onversionchange: (() => void) | null;
+  onclose: (() => void) | null;
 }
 
 interface Transaction {
@@ -41,12 +42,20 @@ export type StoreName = 'records' | 'keys';
 const version = 1;
 
 export class DeviceDatabase {
+  /** Resolves when the database is deleted, or the browser takes it away. */
+  readonly lost: Promise<void>;
   readonly #database: Database;
 
   private constructor(database: Database) {
     this.#database = database;
-    // Closes at once, so that other code that deletes the database need not wait for this page.
-    database.onversionchange = () => database.close();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.lost = promise;
+    database.onclose = () => resolve();
+    database.onversionchange = () => {
+      // Closes at once, so that other code that deletes the database need not wait for this page.
+      database.close();
+      resolve();
+    };
   }
 
   /** @throws STORE_FAILED */

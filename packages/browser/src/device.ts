@@ -115,6 +115,11 @@ export class BrowserDevice {
     }
   }
 
+  /** Resolves when the browser takes the database away, because its data is cleared. Everything then needs a new device. */
+  get lost(): Promise<void> {
+    return this.#database.lost;
+  }
+
   /** A ULID: the id under which this device asks to be paired. */
   get id(): string {
     return this.#identities.first.id;

@@ -129,10 +129,22 @@ export class Daemons {
   }
 
   #device(): Promise<BrowserDevice> {
-    this.#opening ??= BrowserDevice.open().catch((error) => {
+    this.#opening ??= this.#open().catch((error) => {
       this.#opening = undefined;
       throw error;
     });
     return this.#opening;
+  }
+
+  async #open(): Promise<BrowserDevice> {
+    const device = await BrowserDevice.open();
+    void device.lost.then(() => {
+      // The person has cleared the data of this profile.
+      for (const link of this.#links.values()) link.stop();
+      this.#links.clear();
+      this.#opening = undefined;
+      return this.start();
+    });
+    return device;
   }
 }

@@ -1,6 +1,7 @@
 // Asks for the daemon's address and its code.
 
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import { keepDraft, readDraft } from './draft.ts';
 import { ProblemBox, useAction } from './elements.tsx';
 import { addressOf, hostOf } from './typed-address.ts';
 import type { Command, Problem } from './view.ts';
@@ -15,9 +16,18 @@ export function PairForm(props: {
   const [code, setCode] = useState('');
   const [name, setName] = useState(nameOfBrowser);
   const action = useAction();
+  useEffect(() => {
+    if (props.address !== undefined) return;
+    void readDraft().then((draft) => {
+      // What the person has typed in the meantime counts.
+      setAddress((typed) => typed || (draft.address ?? ''));
+      if (draft.name) setName((typed) => (typed === nameOfBrowser() ? draft.name! : typed));
+    });
+  }, [props.address]);
   return (
     <form
       class="pair"
+      onChange={() => void keepDraft({ address, name })}
       onSubmit={(event) => {
         event.preventDefault();
         const { newIdentity = false } = props;

@@ -23,13 +23,21 @@ chrome.runtime.onConnect.addListener((port) => pages.add(port));
 chrome.runtime.onStartup.addListener(() => {});
 chrome.runtime.onInstalled.addListener(() => {});
 chrome.alarms.onAlarm.addListener(() => {});
+// A browser waits with an update until the worker is idle, which this one never is.
+chrome.runtime.onUpdateAvailable.addListener(() => chrome.runtime.reload());
 chrome.permissions.onAdded.addListener(listenForClicks);
 chrome.permissions.onRemoved.addListener(() => void daemons.checkPermissions());
 listenForClicks();
 onWake(() => daemons.reconnect());
 
-void chrome.alarms.create('wake', { periodInMinutes: wakeMs / 60_000 });
+void keepAlarm();
 void daemons.start();
+
+/** A new alarm would begin its time again at each start. An update of the extension, and switching it off, drop the alarm. */
+async function keepAlarm(): Promise<void> {
+  const present = await chrome.alarms.get('wake');
+  if (!present) await chrome.alarms.create('wake', { periodInMinutes: wakeMs / 60_000 });
+}
 
 /** Notices exist only while the person permits them. */
 function listenForClicks(): void {
