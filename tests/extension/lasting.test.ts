@@ -113,14 +113,20 @@ test('an extension that was updated, or switched off and on again, connects with
   for (const isOn of [false, true]) {
     await manager.evaluate(async (enabled) => {
       const { chrome } = globalThis as unknown as {
-        chrome: { developerPrivate: { updateExtensionConfiguration(change: object): Promise<void> } };
+        chrome: { management: { setEnabled(id: string, enabled: boolean): Promise<void> } };
       };
-      const extensionId = 'mjebnfgflbmipmmabfpgncfdknefemid';
-      await chrome.developerPrivate.updateExtensionConfiguration({ extensionId, isEnabled: enabled });
+      await chrome.management.setEnabled('mjebnfgflbmipmmabfpgncfdknefemid', enabled);
     }, isOn);
     await until('the daemon has noticed', async () => (await isConnected(daemon)) === isOn);
   }
-  // What an update does as well.
+  // What an update does as well. Without developer mode, Chromium does not load an unpacked extension again.
+  await manager.evaluate(() =>
+    (
+      globalThis as unknown as {
+        chrome: { developerPrivate: { updateProfileConfiguration(change: object): Promise<void> } };
+      }
+    ).chrome.developerPrivate.updateProfileConfiguration({ inDeveloperMode: true }),
+  );
   const reloader = await browser.open('options');
   await reloader
     .evaluate(() =>
