@@ -54,6 +54,11 @@ test('a rejected request, an expired code and a wrong code are told with the nex
   await daemon.admin.rejectPairing({ id: pairingId, reason: 'not today' });
   await popup.getByText(/The operator rejected this device: not today/).waitFor();
   assert.equal(await popup.getByText('Ended', { exact: true }).count(), 1);
+  await popup.getByText('Pair again').click();
+  const second = await daemon.admin.mintCode({ qr: true, autoApprove: true });
+  await popup.getByLabel('Code that the daemon shows').fill(second.code);
+  await popup.getByRole('button', { name: 'Pair', exact: true }).click();
+  await popup.getByText('Connected', { exact: true }).waitFor();
   await browser.close();
 });
 

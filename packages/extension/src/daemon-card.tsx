@@ -15,12 +15,20 @@ const states: Readonly<Record<DaemonView['state'], readonly [tone: string, text:
   ended: ['bad', 'Ended'],
 };
 
-/** After these the daemon takes this browser only as a new device. */
-const needsNewIdentity = new Set(['DEVICE_REVOKED', 'DEVICE_NOT_FOUND', 'PROOF_WRONG']);
+/** After these the person can pair again; `new`: the daemon takes this browser only as a new device. */
+const pairAgain: Readonly<Record<string, 'new' | 'same'>> = {
+  DEVICE_REVOKED: 'new',
+  DEVICE_NOT_FOUND: 'new',
+  PROOF_WRONG: 'new',
+  PAIRING_REJECTED: 'same',
+  PAIRING_EXPIRED: 'same',
+  PAIRING_NOT_FOUND: 'same',
+};
 
 export function DaemonCard({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
   const { root, state, words, problem } = daemon;
   const [tone, text] = states[state];
+  const again = state === 'ended' ? pairAgain[problem?.code ?? ''] : undefined;
   const action = useAction();
   return (
     <article class="card" aria-label={daemon.trustDomain}>
@@ -45,10 +53,10 @@ export function DaemonCard({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
       {daemon.requests.map((request) => (
         <Request key={`${request.id} ${request.words}`} root={root} request={request} ask={ask} />
       ))}
-      {state === 'ended' && problem && needsNewIdentity.has(problem.code) && (
+      {again && (
         <details>
-          <summary>Pair again as a new device</summary>
-          <PairForm ask={ask} address={daemon.address} newIdentity />
+          <summary>{again === 'new' ? 'Pair again as a new device' : 'Pair again'}</summary>
+          <PairForm ask={ask} address={daemon.address} newIdentity={again === 'new'} />
         </details>
       )}
       <details>
@@ -74,7 +82,7 @@ export function DaemonCard({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
             disabled={action.isBusy}
             onClick={() => action.run(() => ask({ do: 'retry', root }))}
           >
-            Try again
+            {again === 'same' ? 'Dismiss' : 'Try again'}
           </button>
         )}
         {state === 'waiting' && (

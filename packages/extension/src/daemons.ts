@@ -48,7 +48,7 @@ export class Daemons {
 
   /** The person may have taken a permission back in the browser's settings. */
   async checkPermissions(): Promise<void> {
-    for (const link of this.#links.values()) await link.change();
+    for (const link of this.#links.values()) await link.checkPermissions();
   }
 
   /** @throws what the daemon answers. */
@@ -61,11 +61,8 @@ export class Daemons {
       case 'retry':
         await dropEnd(command.root);
         return this.#restart(command.root);
-      case 'switch': {
-        const link = this.#link(command.root);
-        const others = link.view.switches.filter((each) => each !== command.name);
-        return link.change(command.isOn ? [...others, command.name] : others);
-      }
+      case 'switch':
+        return this.#link(command.root).change(command.name, command.isOn);
       case 'approve':
         return this.#link(command.root).approve(command.id, command);
       case 'reject':
@@ -84,19 +81,19 @@ export class Daemons {
       words = shown;
       asked.abort();
     };
+    let known: KnownDaemon | undefined;
     try {
-      await device.pair({ address, code, name, newIdentity, onWords, signal: asked.signal });
+      known = await device.pair({ address, code, name, newIdentity, onWords, signal: asked.signal });
     } catch (error) {
       if (words === '') throw error;
+      known = (await device.daemons()).find((each) => each.words === words);
     }
-    for (const known of await device.daemons()) {
-      if (known.words !== words) continue;
-      this.#links.get(known.root)?.stop();
-      await dropSettings(known.root);
-      await rememberPaired(true);
-      this.#wasCleared = false;
-      this.#run(device, known);
-    }
+    if (!known) return;
+    this.#links.get(known.root)?.stop();
+    await dropSettings(known.root);
+    await rememberPaired(true);
+    this.#wasCleared = false;
+    this.#run(device, known);
     this.#onChange();
   }
 

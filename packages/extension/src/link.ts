@@ -26,6 +26,7 @@ export class Link {
   /** Those that are switched on; the agent looks each call up here. */
   readonly #capabilities = new Map<string, Capability>();
   #settings: Settings = { switches: [] };
+  #lastChange: Promise<void> = Promise.resolve();
   #state: DaemonView['state'];
   #problem: Problem | undefined;
   #connection: { readonly transport: Transport; readonly close: () => void } | undefined;
@@ -90,12 +91,31 @@ export class Link {
     this.#operator.stop();
   }
 
-  /**
-   * Takes the switches that the person chose, and tells the daemon at once.
-   * @param switches default: those that are stored, as far as the browser still permits them.
-   */
-  async change(switches?: readonly Switch[]): Promise<void> {
-    if (switches) await writeSettings(this.#known.root, { ...this.#settings, switches });
+  /** Takes what the person chose, and tells the daemon at once. */
+  change(name: Switch, isOn: boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      const others = this.#settings.switches.filter((each) => each !== name);
+      await writeSettings(this.#known.root, {
+        ...this.#settings,
+        switches: isOn ? [...others, name] : others,
+      });
+      await this.#takeSettings();
+    });
+  }
+
+  /** Drops what the browser no longer permits. */
+  checkPermissions(): Promise<void> {
+    return this.#inTurn(() => this.#takeSettings());
+  }
+
+  /** Two pages may change something at the same time. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const result = this.#lastChange.then(work);
+    this.#lastChange = result.catch(() => {});
+    return result;
+  }
+
+  async #takeSettings(): Promise<void> {
     this.#settings = await readSettings(this.#known.root);
     this.#offer();
     this.#onChange();

@@ -15,7 +15,8 @@ export class Pages {
 
   add(port: chrome.runtime.Port): void {
     // Only pages of this extension get here; a page of the web has no such port.
-    if (port.sender?.id !== chrome.runtime.id || port.sender.origin !== location.origin) {
+    const { id, url } = port.sender ?? {};
+    if (id !== chrome.runtime.id || !url?.startsWith(`${location.origin}/`)) {
       port.disconnect();
       return;
     }
