@@ -1,4 +1,4 @@
-// A browser as a device, watched and revoked in the console. Both have separate profiles.
+// A browser as a device, watched and revoked in the console. Each has a profile of its own.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
