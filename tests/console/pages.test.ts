@@ -2,12 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { consolePages } from '@palyra/console';
 import { PairingState, RotateRootRequest_Step } from '@palyra/rpc/admin';
-import type { Page } from 'playwright-core';
+import { hasNoFault } from '../testing/accessibility.ts';
 import { go, live, shareBrowser, startConsole } from '../testing/console-browser.ts';
 import { insertDevices } from '../testing/many-devices.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from '../testing/sample-device.ts';
@@ -128,15 +127,3 @@ test('the script is at most 80 KB with gzip, and there is none inline', () => {
   const html = readFileSync(new URL('index.html', consolePages), 'utf8');
   assert.doesNotMatch(html, /<style|style=|\son\w+=|<script(?![^>]*\bsrc="\/assets\/)|https?:/);
 });
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-async function hasNoFault(page: Page, where: string): Promise<void> {
-  const faults = await page.evaluate(`(async () => {
-    if (!window.axe) { ${axe} }
-    const { violations, passes } = await window.axe.run();
-    if (passes.length < 10) return ['axe looked at nothing'];
-    return violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' '));
-  })()`);
-  assert.deepEqual(faults, [], where);
-}

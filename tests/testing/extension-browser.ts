@@ -4,7 +4,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type BrowserContext, type CDPSession, chromium, type Page } from 'playwright-core';
-import { buildExtension } from '../../packages/extension/build.ts';
+import { buildExtension } from '../../packages/extension/build-extension.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until } from './until.ts';
 
