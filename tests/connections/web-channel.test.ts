@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { dialChannel } from '@palyra/transport-websocket';
 import { DaemonProcess } from '../testing/daemon-process.ts';
 import { freePort } from '../testing/free-port.ts';
 import { answer, configure, failure, PalyraProcess, palyra } from '../testing/palyra-process.ts';
@@ -81,6 +82,37 @@ test('an agent uses a channel when neither QUIC nor HTTP/2 reaches its daemon', 
   assert.equal((await agent.line(({ event }) => event === 'connected')).transport, 'websocket');
   await daemon.process.end('SIGTERM');
 });
+
+for (const name of ['nginx', 'haproxy'] as const) {
+  test(`${name} cuts a silent channel, and the agent connects again; a channel with PINGs stays`, {
+    skip: missing(name, name),
+  }, async (t) => {
+    const { home, daemon, webPort } = await startDaemon(t);
+    const url = await reverseProxies[name](t, webPort, 2);
+    const channel = await dialChannel({
+      url: new URL(url),
+      purpose: 'pair',
+      judge: () => undefined,
+      keepAliveMs: 500,
+    });
+    t.after(() => channel.close());
+    let isClosed = false;
+    void channel.closed.then(() => {
+      isClosed = true;
+    });
+    const device = temporaryFolder();
+    const { code } = await answer(['pairing', 'code', '--auto-approve'], { home });
+    await answer(['pair', url, '--code-stdin'], { home: device, stdin: `${code}\n` });
+    // An agent sends a PING only every 20 seconds.
+    const agent = PalyraProcess.start(['node', 'run', '--transport', 'websocket'], { home: device });
+    t.after(async () => void (await agent.end('SIGKILL')));
+    const cut = await agent.line(({ event }) => event === 'disconnected');
+    assert.equal(cut.code, 'UNREACHABLE');
+    await agent.line(() => agent.lines.filter(({ event }) => event === 'connected').length > 1);
+    assert.equal(isClosed, false);
+    await daemon.process.end('SIGTERM');
+  });
+}
 
 test('a device reaches its daemon under another path through the HTTP proxy of the environment', {
   skip: missing('nginx', 'nginx') || missing('tinyproxy', 'tinyproxy-bin'),

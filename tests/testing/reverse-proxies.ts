@@ -9,9 +9,12 @@ import type { Scope } from './palyra-process.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { startNginx, untilListening } from './web-server.ts';
 
-/** Each starts the proxy in front of the web listener on this port. @returns the URL of the channel. */
+/**
+ * Each starts the proxy in front of the web listener on this port. @param idleSeconds until the proxy cuts a silent connection.
+ * @returns the URL of the channel.
+ */
 export const reverseProxies = {
-  async nginx(scope: Scope, webPort: number) {
+  async nginx(scope: Scope, webPort: number, idleSeconds = 60) {
     const { folder, port } = await proxyFolder();
     await startNginx(
       scope,
@@ -24,13 +27,13 @@ export const reverseProxies = {
          proxy_set_header Upgrade $http_upgrade;
          proxy_set_header Connection upgrade;
          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-         proxy_read_timeout 60s;
+         proxy_read_timeout ${idleSeconds}s;
        }`,
     );
     return `wss://127.0.0.1:${port}/home/channel`;
   },
 
-  async haproxy(scope: Scope, webPort: number) {
+  async haproxy(scope: Scope, webPort: number, idleSeconds = 60) {
     const { folder, port } = await proxyFolder();
     await writeFile(
       join(folder, 'both.pem'),
@@ -44,7 +47,7 @@ export const reverseProxies = {
   timeout client 30s
   timeout connect 5s
   timeout server 30s
-  timeout tunnel 60s
+  timeout tunnel ${idleSeconds}s
 frontend web
   bind 127.0.0.1:${port} ssl crt ${join(folder, 'both.pem')} alpn http/1.1
   default_backend palyra

@@ -87,6 +87,26 @@ test('a problem is reported once, and ends nothing', async (t) => {
   assert.deepEqual(absent.problems, ['notify-send is not installed']);
 });
 
+test('a notify-send that hangs, as without a notification daemon, ends with the agent', async (t) => {
+  const { folder, runs } = await fake(t, 'echo $$ >"$0.pid"; exec sleep 1000');
+  const { of, problems } = notices(t, `${folder}:${process.env.PATH}`);
+  of.take(request('one'));
+  const pid = await until('its start', async () =>
+    Number(await readFile(join(folder, 'notify-send.pid'), 'utf8').catch(() => '')),
+  );
+  for (let each = 0; each < 100; each++) of.take(request('more'));
+  of.close();
+  await until('its end', () => {
+    try {
+      process.kill(pid, 0);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  assert.deepEqual([await runs(), problems], [[], []]);
+});
+
 test('macOS gets the texts as arguments of a fixed script', () => {
   const hostile = { title: 'A device asks to pair', text: '" & do shell script "id' };
   const [program, ...args] = commandFor('darwin', hostile);

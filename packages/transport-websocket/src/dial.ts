@@ -40,6 +40,8 @@ export async function dialChannel(options: DialChannelOptions): Promise<DeviceCh
   const socket = new WebSocket(url, subprotocolOf(options.purpose), {
     ...webSocketOptions,
     origin: deviceOrigin,
+    // Ends the connection to a proxy that does not open the tunnel. `opened` knows nothing of that connection.
+    handshakeTimeout: limits.handshakeTimeoutMs,
     followRedirects: false,
     // The TLS peer is not trusted. The handshake of the channel authenticates the daemon.
     rejectUnauthorized: false,

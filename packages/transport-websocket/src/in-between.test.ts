@@ -33,11 +33,13 @@ const side = {
 } as const;
 
 test('a channel opens over TLS through the tunnel of an HTTP proxy', async (t) => {
+  const tunnelled: string[] = [];
   // The TLS server may have any certificate.
   const ended = tls.createServer(
     { cert: pki.daemon.certificateChain, key: pki.daemon.privateKey },
     (socket) => {
       const upstream = net.connect(listener.port, '127.0.0.1');
+      socket.once('data', (bytes) => tunnelled.push(String(bytes)));
       socket.on('error', () => upstream.destroy()).pipe(upstream);
       upstream.on('error', () => socket.destroy()).pipe(socket);
     },
@@ -46,8 +48,10 @@ test('a channel opens over TLS through the tunnel of an HTTP proxy', async (t) =
   await once(ended, 'listening');
   t.after(() => ended.close());
   const asked: string[] = [];
+  const credentials: (string | undefined)[] = [];
   const proxy = http.createServer().on('connect', (request, socket) => {
     asked.push(request.url ?? '');
+    credentials.push(request.headers['proxy-authorization']);
     const [host = '', port = ''] = (request.url ?? '').split(':');
     const upstream = net.connect(Number(port), host, () => {
       socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
@@ -64,11 +68,15 @@ test('a channel opens over TLS through the tunnel of an HTTP proxy', async (t) =
   const channel = await dialChannel({
     ...side,
     url: new URL(`wss://127.0.0.1:${port}/channel`),
-    proxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    proxy: `http://user:secret@127.0.0.1:${(proxy.address() as AddressInfo).port}`,
   });
   const large = 'x'.repeat(1_000_000);
   assert.equal(await within('the answer', ask(channel, large)), large);
   assert.deepEqual(asked, [`127.0.0.1:${port}`]);
+  // The proxy's credentials go to the proxy alone.
+  assert.deepEqual(credentials, [`Basic ${Buffer.from('user:secret').toString('base64')}`]);
+  assert.match(tunnelled[0]!, /^GET \/channel HTTP\/1\.1\r\n/);
+  assert.doesNotMatch(tunnelled[0]!, /authorization/i);
   channel.close();
 });
 
@@ -122,4 +130,24 @@ test('a device does not follow redirections', async (t) => {
   t.after(() => server.close());
   const url = new URL(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/channel`);
   await rejectsWith(dialChannel({ ...side, url }), 'UNREACHABLE');
+});
+
+test('a proxy that never answers is given up', async (t) => {
+  const sockets: net.Socket[] = [];
+  const proxy = net.createServer((socket) => void sockets.push(socket.on('error', () => {}).resume()));
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+  });
+  const dialling = dialChannel({
+    ...side,
+    url: new URL('wss://127.0.0.1:9/channel'),
+    proxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    limits: { handshakeTimeoutMs: 300 },
+  });
+  await rejectsWith(dialling, 'UNREACHABLE');
+  const [socket] = sockets;
+  if (socket && !socket.closed) await within('the end of the tunnel', once(socket, 'close'));
 });
