@@ -63,6 +63,7 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
     [
       'packages/cli/src/commands/daemon.ts',
       'packages/daemon/src/admin/pairing-changes.ts',
+      'packages/daemon/src/metrics/pairing-metrics.ts',
       'packages/daemon/src/notices/notice.ts',
       'packages/identity/src/pairing/collect.ts',
     ],

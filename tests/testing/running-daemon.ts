@@ -27,6 +27,7 @@ export interface TestDaemonOptions {
   readonly console?: DaemonConfigInput['console'];
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
+  readonly metrics?: DaemonConfigInput['metrics'];
   readonly web?: DaemonConfigInput['web'];
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly capabilities?: DaemonConfigInput['capabilities'];
@@ -70,6 +71,7 @@ export class TestDaemon {
         console: options.console ?? { enabled: false },
         notice: options.notice,
         publish: options.publish,
+        metrics: options.metrics,
         web: options.web,
         cloning: options.cloning,
         capabilities: options.capabilities,

@@ -102,9 +102,9 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     together: stores.fleet?.rates,
   });
   const { version } = packageJson;
-  const { metrics, health, problems } = watchVitalSigns(
+  const { metrics, audit, health, problems } = watchVitalSigns(
     stores,
-    { listeners, openLimit, sessions, version },
+    { listeners, openLimit, sessions, version, credential },
     run,
   );
   const pairingAddress = () =>
@@ -122,6 +122,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     pairingAddress,
     listeners: () => listeners.addresses,
     problems,
+    audit,
     health,
     stopping: run.stopping,
   };
@@ -135,12 +136,13 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
   await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
   await listenForPrograms(stores, { metrics, problems }, listeners, run);
-  await listenForOperators({ stores, admin, sessions, listeners }, run);
+  await listenForOperators({ stores, admin, sessions, metrics, listeners }, run);
   announceOnNetwork(stores, listeners.portOf('pairing'), run);
   const timers = new Timers(async () => {
     await identity.tick();
     await credential.presentIfDue();
     await announce(stores, version, run);
+    audit.checkIfDue();
   }, run);
   await announce(stores, version, run);
   gate.open();

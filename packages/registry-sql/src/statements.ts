@@ -336,6 +336,14 @@ export function statementsFor(db: Kysely<Tables>) {
         .select([pairingsIn('pending_approval').as('pending'), pairingsIn('waiting').as('waiting')]),
     ),
 
+    deviceStates: prepared((_: object) =>
+      db
+        .selectFrom('devices')
+        .select('state')
+        .select((devices) => devices.fn.countAll().as('number'))
+        .groupBy('state'),
+    ),
+
     rowCounts: prepared((_: object) =>
       db.selectFrom('ledger').select([
         db

@@ -4,6 +4,7 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
 import type { AdminService } from '@palyra/rpc';
 import type { ListenerWord } from '@palyra/rpc/admin';
+import type { AuditWatch } from '../audit-watch.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
 import type { Problem } from '../problems.ts';
@@ -20,6 +21,7 @@ export interface AdminServiceOptions {
   readonly authorityChanged: () => Promise<void>;
   readonly listeners: () => readonly { readonly name: ListenerWord; readonly address: string }[];
   readonly problems: () => Promise<readonly Problem[]>;
+  readonly audit: AuditWatch;
   readonly health: HealthHistory;
   /** Makes a login link for the console, or throws if that is not allowed. */
   readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };

@@ -2,6 +2,7 @@
 
 import { consolePages } from '@palyra/console';
 import { IdentityError } from '@palyra/identity';
+import type { CallObserver } from '@palyra/rpc/transport';
 import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import type { DaemonConfig } from '../config.ts';
 import { listenAt } from '../listeners/places.ts';
@@ -23,6 +24,7 @@ export async function startConsole(options: {
   readonly sessions: ConsoleSessions;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly onError: (error: unknown, where: string) => void;
+  readonly observe?: CallObserver | undefined;
 }): Promise<Console> {
   const { host, port } = options.config;
   const { sessions } = options;
@@ -33,6 +35,7 @@ export async function startConsole(options: {
     // A session that could make login links could outlive its own end.
     routes: adminRoutes({ ...options.admin, consoleLogin: refuseLogin }),
     onInternal: options.onError,
+    observe: options.observe,
   };
   const listening = listenConsole({ ...shared, port: port ?? usualPort }).catch((cause) => {
     if (cause.code === 'EADDRINUSE' && port === undefined) return listenConsole({ ...shared, port: 0 });

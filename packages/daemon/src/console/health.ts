@@ -1,6 +1,6 @@
 // Samples the daemon's counters, so that the console can draw the last hour.
 
-import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 
 export interface HealthSeries {
   readonly name: string;
@@ -51,6 +51,8 @@ const shown: readonly { readonly name: string; readonly title: string; readonly 
   { name: 'process_resident_memory_bytes', title: 'Memory' },
 ];
 
+const names = shown.map(({ name }) => name.replace(/\{.*/, ''));
+
 interface Sample {
   readonly atMs: number;
   readonly values: readonly number[];
@@ -70,7 +72,7 @@ export class HealthHistory {
     extra: () => Readonly<Record<string, number>>,
     onError: (error: unknown) => void,
   ) {
-    this.#read = async () => new Map([...(await metrics.numbers()), ...Object.entries(extra())]);
+    this.#read = async () => new Map([...(await metrics.numbers(names)), ...Object.entries(extra())]);
     this.#timer = setInterval(() => this.#keep().catch(onError), sampleMs);
     this.#timer.unref();
   }

@@ -7,7 +7,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint } from '@palyra/identity/values';
-import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc/transport';
+import {
+  accessCheck,
+  type CallObserver,
+  connectHandler,
+  contextOf,
+  isPeerGone,
+  observed,
+} from '@palyra/rpc/transport';
 import { listenPlainHttp } from '../listeners/plain-http.ts';
 import { type ConsolePages, securityHeaders } from './pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './sessions.ts';
@@ -19,6 +26,7 @@ export interface ConsoleListenerOptions {
   readonly pages: ConsolePages;
   readonly routes: (router: ConnectRouter) => void;
   readonly onInternal: (error: unknown, where: string) => void;
+  readonly observe?: CallObserver | undefined;
 }
 
 export interface ConsoleListener {
@@ -50,7 +58,7 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   const { sessions, pages } = options;
   const rpc = connectHandler({
     routes: options.routes,
-    interceptors: [accessCheck(options.onInternal).interceptor],
+    interceptors: [observed(accessCheck(options.onInternal), options.observe).interceptor],
     readMaxBytes: maxMessageBytes,
     grpc: false,
     grpcWeb: false,

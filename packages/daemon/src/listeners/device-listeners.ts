@@ -21,7 +21,7 @@ import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { DaemonConfig } from '../config.ts';
 import { refuseLogin } from '../console/console.ts';
-import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 import { withoutQuic } from '../problems.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';
@@ -66,6 +66,7 @@ export async function listenForDevices(
     ownCalls: { access: own.access, stopping: run.stopping },
     unfinished: new UnfinishedBytes(),
     onInternal: run.onError,
+    observe: metrics.observe,
     clock: run.clock,
   };
   const count = (name: string) => (event: ListenerEvent) => metrics.countListener(name, event);

@@ -8,6 +8,7 @@ import { refuseWithoutConsole, startConsole } from '../console/console.ts';
 import type { ConsoleSessions } from '../console/sessions.ts';
 import { withFileErrors } from '../home/file-error.ts';
 import { rememberConfig } from '../home/home.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 import { atOnce, type Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
 import type { OpenListeners } from './open-listeners.ts';
@@ -16,17 +17,19 @@ export interface OperatorListenersOptions {
   readonly stores: Stores;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly sessions: ConsoleSessions;
+  readonly metrics: DaemonMetrics;
   readonly listeners: OpenListeners;
 }
 
 export async function listenForOperators(
-  { stores, admin, sessions, listeners }: OperatorListenersOptions,
+  { stores, admin, sessions, metrics, listeners }: OperatorListenersOptions,
   run: Run,
 ): Promise<void> {
   const { config, home } = stores;
   const { onError } = run;
+  const { observe } = metrics;
   const console = config.console.enabled
-    ? await startConsole({ config: config.console, sessions, admin, onError })
+    ? await startConsole({ config: config.console, sessions, admin, onError, observe })
     : undefined;
   if (console) {
     run.undo(() => console.close());
@@ -39,7 +42,9 @@ export async function listenForOperators(
     adminRoutes({ ...admin, consoleLogin })(router);
     reflectionRoutes(router);
   };
-  const socket = await withFileErrors(home.adminSocket, () => listenAdmin(home.adminSocket, routes, onError));
+  const socket = await withFileErrors(home.adminSocket, () =>
+    listenAdmin(home.adminSocket, routes, onError, observe),
+  );
   run.undo(() => socket.close(atOnce));
   listeners.add({ name: 'admin', address: home.adminSocket, close: (until) => socket.close(until) });
 }

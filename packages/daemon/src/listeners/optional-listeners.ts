@@ -1,7 +1,7 @@
 // Listeners for other programs, over plain HTTP. Each is off unless the configuration gives it a port.
 
 import { formatEndpoint } from '@palyra/identity/values';
-import { listenMetrics } from '../metrics.ts';
+import { listenMetrics } from '../metrics/listener.ts';
 import type { Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
 import type { VitalSigns } from '../start/vital-signs.ts';

@@ -4,7 +4,7 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
 import { UnfinishedBytes } from '@palyra/rpc/portable';
 import { Http2Listener } from '@palyra/rpc/transport';
-import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
@@ -65,6 +65,7 @@ export async function listenForPairing(
         waitingStreams: 24,
       },
       onInternal: run.onError,
+      observe: metrics.observe,
       onEvent: (event) => metrics.countListener('pairing', event),
       clock: run.clock,
     }),

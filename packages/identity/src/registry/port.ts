@@ -175,6 +175,8 @@ export interface RegistryReads {
   revocationsOf(of: { readonly deviceId: Ulid; readonly serial: string | undefined }): Promise<Revocation[]>;
   setting(name: string): Promise<string | undefined>;
   counts(): Promise<RegistryCounts>;
+  /** The number of devices in each state; without states that no device has. Reads an index entry for each device. */
+  deviceStates(): Promise<ReadonlyMap<Device['state'], number>>;
   /** Actual numbers of rows, while `counts` returns the stored counter for devices. Reads all rows. */
   rowCounts(): Promise<{ readonly devices: number; readonly revocations: number }>;
   /**

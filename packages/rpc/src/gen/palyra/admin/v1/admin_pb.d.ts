@@ -158,6 +158,16 @@ export enum Problem_Part {
    * @generated from enum value: PART_QUIC = 3;
    */
   QUIC = 3,
+
+  /**
+   * @generated from enum value: PART_AUDIT = 4;
+   */
+  AUDIT = 4,
+
+  /**
+   * @generated from enum value: PART_BACKUP = 5;
+   */
+  BACKUP = 5,
 }
 
 /**
