@@ -149,6 +149,10 @@ export function statementsFor(db: Kysely<Tables>) {
         .where('state', '=', values.from),
     ),
 
+    planRenewal: prepared((values: { serial: string; renew_at: number }) =>
+      db.updateTable('certificates').set({ renew_at: values.renew_at }).where('serial', '=', values.serial),
+    ),
+
     pairing: prepared((values: { id: string }) =>
       db.selectFrom('pairings').selectAll().where('id', '=', values.id),
     ),

@@ -219,6 +219,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no longer an operator',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',
+    renewal_asked: 'is asked to renew its certificate',
   }[event.type];
   output.answer(
     { event: event.type, at, device_id: event.deviceId, name, serial },

@@ -1033,6 +1033,75 @@ export declare type ReleaseDeviceRequest = Message<"palyra.admin.v1.ReleaseDevic
 export declare const ReleaseDeviceRequestSchema: GenMessage<ReleaseDeviceRequest>;
 
 /**
+ * @generated from message palyra.admin.v1.RenewDevicesRequest
+ */
+export declare type RenewDevicesRequest = Message<"palyra.admin.v1.RenewDevicesRequest"> & {
+  /**
+   * At most 1000.
+   *
+   * @generated from field: repeated string ids = 1;
+   */
+  ids: string[];
+
+  /**
+   * Instead of `ids`: every device with a valid certificate, in pages.
+   *
+   * @generated from field: bool all = 2;
+   */
+  all: boolean;
+
+  /**
+   * With `all`: continues after this device.
+   *
+   * @generated from field: string after = 3;
+   */
+  after: string;
+
+  /**
+   * The time over which the renewals are spread, by the plan of the fleet; 0: all at once.
+   *
+   * @generated from field: uint64 within_ms = 4;
+   */
+  withinMs: bigint;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RenewDevicesRequest.
+ * Use `create(RenewDevicesRequestSchema)` to create a new message.
+ */
+export declare const RenewDevicesRequestSchema: GenMessage<RenewDevicesRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.RenewDevicesResponse
+ */
+export declare type RenewDevicesResponse = Message<"palyra.admin.v1.RenewDevicesResponse"> & {
+  /**
+   * @generated from field: uint32 asked = 1;
+   */
+  asked: number;
+
+  /**
+   * Those of them that are connected.
+   *
+   * @generated from field: uint32 connected = 2;
+   */
+  connected: number;
+
+  /**
+   * With `all`: where the next page begins; empty at the end.
+   *
+   * @generated from field: string next_after = 3;
+   */
+  nextAfter: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RenewDevicesResponse.
+ * Use `create(RenewDevicesResponseSchema)` to create a new message.
+ */
+export declare const RenewDevicesResponseSchema: GenMessage<RenewDevicesResponse>;
+
+/**
  * @generated from message palyra.admin.v1.RevokeCertificateRequest
  */
 export declare type RevokeCertificateRequest = Message<"palyra.admin.v1.RevokeCertificateRequest"> & {
@@ -2577,6 +2646,17 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeCertificateRequestSchema;
     output: typeof CertificateSchema;
+  },
+  /**
+   * Asks devices to renew their certificates before the planned time. Connected agents learn of it at once, and others when
+   * they connect.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.RenewDevices
+   */
+  renewDevices: {
+    methodKind: "unary";
+    input: typeof RenewDevicesRequestSchema;
+    output: typeof RenewDevicesResponseSchema;
   },
   /**
    * Runs a named capability on a connected device and returns its result.
