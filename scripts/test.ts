@@ -29,6 +29,7 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['go', 'golang-go'],
   ['certutil', 'libnss3-tools'],
   ['promtool', 'prometheus'],
+  ['age', 'age'],
   ['avahi-daemon', 'avahi-daemon'],
   ['avahi-browse', 'avahi-utils'],
   ['dbus-daemon', 'dbus-daemon'],

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { requestPairing } from '@palyra/identity/device';
@@ -10,6 +12,7 @@ import { expectCode } from '../testing/expect-code.ts';
 import { renew } from '../testing/renewals.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
+import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { wrongPin } from '../testing/wrong-code.ts';
 
 const document = (name: string) => fileURLToPath(new URL(`../../docs/${name}`, import.meta.url));
@@ -18,7 +21,11 @@ const noPromtool =
 
 /** After some pairing, renewing and refusing. */
 async function usedDaemon(t: TestContext): Promise<{ daemon: TestDaemon; scrape: () => Promise<string> }> {
-  const daemon = await TestDaemon.start(t, { metrics: { port: 0 } });
+  const folder = temporaryFolder();
+  const passphraseFile = join(folder, 'passphrase');
+  await writeFile(passphraseFile, 'correct horse battery staple', { mode: 0o600 });
+  const backup = { folder, passphraseFile };
+  const daemon = await TestDaemon.start(t, { metrics: { port: 0 }, backup });
   const url = daemon.running.listeners.find(({ name }) => name === 'metrics')!.address;
   const device = await makeDevice();
   const enrollment = await pair(daemon, device);

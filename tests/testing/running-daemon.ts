@@ -28,6 +28,7 @@ export interface TestDaemonOptions {
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
   readonly metrics?: DaemonConfigInput['metrics'];
+  readonly backup?: DaemonConfigInput['backup'];
   readonly web?: DaemonConfigInput['web'];
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly capabilities?: DaemonConfigInput['capabilities'];
@@ -72,6 +73,7 @@ export class TestDaemon {
         notice: options.notice,
         publish: options.publish,
         metrics: options.metrics,
+        backup: options.backup,
         web: options.web,
         cloning: options.cloning,
         capabilities: options.capabilities,

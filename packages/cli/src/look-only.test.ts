@@ -61,6 +61,7 @@ const changes: ReadonlySet<string> = new Set([
   'devices set-host-names',
   'devices revoke',
   'devices release',
+  'devices renew',
   'renew',
   'backup',
   'restore',

@@ -102,7 +102,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     together: stores.fleet?.rates,
   });
   const { version } = packageJson;
-  const { metrics, audit, health, problems } = watchVitalSigns(
+  const { metrics, audit, backups, health, problems } = await watchVitalSigns(
     stores,
     { listeners, openLimit, sessions, version, credential },
     run,
@@ -123,6 +123,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     listeners: () => listeners.addresses,
     problems,
     audit,
+    backups,
     health,
     stopping: run.stopping,
   };
@@ -143,6 +144,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     await credential.presentIfDue();
     await announce(stores, version, run);
     audit.checkIfDue();
+    backups?.runIfDue();
   }, run);
   await announce(stores, version, run);
   gate.open();

@@ -17,7 +17,7 @@ import { withExamples } from '../help.ts';
 import { adviceStep, nextStep } from '../next-step.ts';
 import { resolveId, wholeId } from '../reference.ts';
 import { fields } from '../table.ts';
-import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
+import { formatSpan, formatTime, isoTime, withLocalTimes } from '../time.ts';
 import { devicesNamed, eachDeviceId } from './device-lookup.ts';
 
 export function addStatus(program: Command, cli: () => Cli): void {
@@ -57,6 +57,7 @@ async function status(cli: Cli): Promise<void> {
       connected: reply.connected,
       pending_requests: reply.pendingRequests,
       live_codes: reply.liveCodes,
+      backup: reply.backup ? backupJson(reply.backup) : null,
       problems: reply.problems.map(({ part, code, message }) => ({
         part: daemonParts.show(part),
         code,
@@ -75,6 +76,7 @@ async function status(cli: Cli): Promise<void> {
         ['devices', `${reply.devices}, ${reply.connected} connected`],
         ['requests', String(reply.pendingRequests)],
         ['open codes', String(reply.liveCodes)],
+        ...(reply.backup ? [['last backup', backupWords(cli, reply.backup)] as const] : []),
       ]);
       const problems = reply.problems.map(({ part, code, message }) => {
         const next = isErrorCode(code) ? nextStep(cli, code) : undefined;
@@ -87,6 +89,23 @@ async function status(cli: Cli): Promise<void> {
       return [about, ...problems, ...waiting].join('\n\n');
     },
   );
+}
+
+type Backup = NonNullable<Awaited<ReturnType<Admin['getStatus']>>['backup']>;
+
+function backupJson({ folder, lastAtMs, lastBytes, nextAtMs }: Backup) {
+  return {
+    folder,
+    last_at: lastAtMs === undefined ? null : isoTime(lastAtMs),
+    last_bytes: lastAtMs === undefined ? null : Number(lastBytes),
+    next_at: isoTime(nextAtMs),
+  };
+}
+
+function backupWords(cli: Cli, { folder, lastAtMs, lastBytes }: Backup): string {
+  if (lastAtMs === undefined) return `none yet in ${folder}`;
+  const size = `${(Number(lastBytes) / 1024 / 1024).toFixed(1)} MiB`;
+  return `${formatTime(Number(lastAtMs), cli.now())}, ${size}, in ${folder}`;
 }
 
 type Explanation = Awaited<ReturnType<Admin['explain']>>;

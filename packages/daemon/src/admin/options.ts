@@ -7,6 +7,7 @@ import type { ListenerWord } from '@palyra/rpc/admin';
 import type { AuditWatch } from '../audit-watch.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
+import type { BackupSchedule } from '../home/backup-schedule.ts';
 import type { Problem } from '../problems.ts';
 
 export interface AdminServiceOptions {
@@ -22,6 +23,8 @@ export interface AdminServiceOptions {
   readonly listeners: () => readonly { readonly name: ListenerWord; readonly address: string }[];
   readonly problems: () => Promise<readonly Problem[]>;
   readonly audit: AuditWatch;
+  /** Undefined without scheduled backups. */
+  readonly backups: BackupSchedule | undefined;
   readonly health: HealthHistory;
   /** Makes a login link for the console, or throws if that is not allowed. */
   readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };

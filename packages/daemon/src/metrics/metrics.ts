@@ -5,6 +5,7 @@ import type { CallObserver, ListenerEvent } from '@palyra/rpc/transport';
 import type { QuicTraffic } from '@palyra/transport-quic';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { type AuthorityFacts, addAuthorityMetrics } from './authority-metrics.ts';
+import { type BackupFacts, BackupMetrics } from './backup-metrics.ts';
 import { observeCalls } from './call-metrics.ts';
 import { type FleetFacts, FleetMetrics } from './fleet-metrics.ts';
 import { NoticeMetrics } from './notice-metrics.ts';
@@ -22,6 +23,8 @@ export interface LiveNumbers {
   readonly authority: AuthorityFacts;
   readonly fleet: FleetFacts;
   readonly store: StoreFacts;
+  /** Undefined without scheduled backups. */
+  readonly backups: BackupFacts | undefined;
 }
 
 export class DaemonMetrics {
@@ -41,6 +44,7 @@ export class DaemonMetrics {
   readonly #fleet: FleetMetrics;
   readonly #pairing: PairingMetrics;
   readonly notices: NoticeMetrics;
+  readonly backups: BackupMetrics | undefined;
   /** Counts and times every call of a listener. */
   readonly observe: CallObserver;
 
@@ -54,6 +58,7 @@ export class DaemonMetrics {
     addStoreMetrics(this.#registry, live.store);
     this.#fleet = new FleetMetrics(this.#registry, live.fleet);
     this.#pairing = new PairingMetrics(this.#registry, live);
+    this.backups = live.backups && new BackupMetrics(this.#registry, live.backups);
     this.notices = new NoticeMetrics(this.#registry);
     this.observe = observeCalls(this.#registry);
     new Gauge({

@@ -2,8 +2,9 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { IdentityManager } from '@palyra/identity';
+import type { SecretReader } from '@palyra/identity/keys';
 import { defaultPairingLimits, type PairingLimits } from '@palyra/identity/values';
-import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from '../config.ts';
+import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from '../config.ts';
 import { removeLeftCopies } from '../home/backup-copy.ts';
 import { openCaKeys } from '../home/ca-key.ts';
 import { type DaemonHome, findDaemon, takeHome } from '../home/home.ts';
@@ -16,6 +17,9 @@ import type { Run } from './run.ts';
 export interface Stores {
   readonly home: DaemonHome;
   readonly config: DaemonConfig;
+  /** The configuration as written. */
+  readonly input: unknown;
+  readonly secrets: SecretReader;
   readonly identity: IdentityManager;
   /** Undefined for a registry in a file, which only this daemon has. */
   readonly fleet: FleetPlace | undefined;
@@ -31,7 +35,7 @@ export interface StoresOptions {
 
 /** @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and errors of the stores. */
 export async function openStores(options: StoresOptions, run: Run): Promise<Stores> {
-  const { home, config, notes } = await openConfiguredHome(options, run);
+  const { home, config, input, notes } = await openConfiguredHome(options, run);
   await removeLeftCopies(home);
   const { secrets, registry, fleet } = await openHome(home, config, run.onError);
   run.undo(() => secrets.close());
@@ -50,19 +54,18 @@ export async function openStores(options: StoresOptions, run: Run): Promise<Stor
     ...(config.trustDomain !== undefined && { trustDomain: config.trustDomain }),
   });
   await identity.tick();
-  return { home, config, identity, fleet, notes };
+  return { home, config, input, secrets, identity, fleet, notes };
 }
 
 async function openConfiguredHome(
   options: StoresOptions,
   run: Run,
-): Promise<Omit<Stores, 'identity' | 'fleet'>> {
+): Promise<Omit<Stores, 'identity' | 'fleet' | 'secrets'>> {
   const taken = await takeHome(options.home);
   run.undo(() => (run.mustKeep ? taken.release() : taken.abandon()));
   const home = options.config ? taken : { ...taken, ...(await findDaemon(options.home, options.configFile)) };
-  const wanted = options.config
-    ? parseConfig(options.config, 'The configuration')
-    : await readConfig(home.config, { mustExist: home.isConfigNamed });
+  const input = options.config ?? (await readConfigInput(home.config, { mustExist: home.isConfigNamed }));
+  const wanted = parseConfig(input, options.config ? 'The configuration' : home.config);
   const config = await onThisMachine(wanted);
   const obstacles = async () => [
     ...(await unusableSettings(config, home)),
@@ -72,7 +75,7 @@ async function openConfiguredHome(
   const [first, ...others] = home.isNew ? await obstacles() : [];
   if (first) throw together([first, ...others]);
   run.obstacles = obstacles;
-  return { home, config, notes: isDeepStrictEqual(config, wanted) ? [] : [withoutIpv6] };
+  return { home, config, input, notes: isDeepStrictEqual(config, wanted) ? [] : [withoutIpv6] };
 }
 
 const withoutIpv6 =

@@ -4,6 +4,7 @@ import { quicTraffic } from '@palyra/transport-quic';
 import { AuditWatch } from '../audit-watch.ts';
 import { HealthHistory } from '../console/health.ts';
 import type { ConsoleSessions } from '../console/sessions.ts';
+import { BackupSchedule } from '../home/backup-schedule.ts';
 import type { OpenLimit } from '../listeners/open-limit.ts';
 import type { OpenListeners } from '../listeners/open-listeners.ts';
 import { DaemonMetrics } from '../metrics/metrics.ts';
@@ -15,12 +16,14 @@ import type { Stores } from './stores.ts';
 export interface VitalSigns {
   readonly metrics: DaemonMetrics;
   readonly audit: AuditWatch;
+  /** Undefined if none are configured. */
+  readonly backups: BackupSchedule | undefined;
   readonly health: HealthHistory;
   readonly problems: () => Promise<Problem[]>;
 }
 
-export function watchVitalSigns(
-  { identity, home }: Stores,
+export async function watchVitalSigns(
+  { identity, home, config, input, secrets }: Stores,
   observed: {
     readonly listeners: OpenListeners;
     readonly openLimit: OpenLimit;
@@ -30,7 +33,7 @@ export function watchVitalSigns(
     readonly credential: DaemonCredential;
   },
   run: Run,
-): VitalSigns {
+): Promise<VitalSigns> {
   const { listeners, openLimit, sessions, version, credential } = observed;
   const { registry } = identity;
   const keyWatch = new KeyWatch(
@@ -39,6 +42,18 @@ export function watchVitalSigns(
   );
   const audit = new AuditWatch({ registry, clock: run.clock, onError: run.onError });
   run.undo(() => audit.close());
+  const backups =
+    config.backup &&
+    (await BackupSchedule.open({
+      config: config.backup,
+      daemonId: identity.daemonId,
+      state: { paths: home, input, config, secrets },
+      clock: run.clock,
+      onError: run.onError,
+      onEnd: (isMade) => metrics.backups?.count(isMade),
+    }));
+  // A disk of the network may hang.
+  if (backups) run.undo(() => Promise.race([backups.close(), run.over]));
   const { provider, token } = identity.authorityKeys.place;
   const metrics = new DaemonMetrics({
     version,
@@ -57,6 +72,7 @@ export function watchVitalSigns(
       changes: () => registry.changes,
     },
     store: { folder: home.path, file: home.registry, auditHead: () => registry.auditHead(), audit },
+    backups,
   });
   const health = new HealthHistory(
     metrics,
@@ -71,8 +87,9 @@ export function watchVitalSigns(
       ...(keyProblem ? [{ part: 'ca key' as const, error: keyProblem }] : []),
       ...(issuerProblem ? [{ part: 'issuing ca' as const, error: issuerProblem }] : []),
       ...(audit.problem ? [{ part: 'audit' as const, error: audit.problem }] : []),
+      ...(backups?.problem ? [{ part: 'backup' as const, error: backups.problem }] : []),
       ...listeners.problems,
     ];
   };
-  return { metrics, audit, health, problems };
+  return { metrics, audit, backups, health, problems };
 }

@@ -33,4 +33,5 @@ export const quietDaemon: LiveNumbers = {
     auditHead: async () => ({ seq: 5, hash: '' }),
     audit: { last: undefined },
   },
+  backups: undefined,
 };

@@ -97,6 +97,13 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
    * @generated from field: repeated palyra.admin.v1.Problem problems = 13;
    */
   problems: Problem[];
+
+  /**
+   * Absent if no backups are scheduled.
+   *
+   * @generated from field: palyra.admin.v1.ScheduledBackups backup = 14;
+   */
+  backup?: ScheduledBackups | undefined;
 };
 
 /**
@@ -104,6 +111,41 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * @generated from message palyra.admin.v1.ScheduledBackups
+ */
+export declare type ScheduledBackups = Message<"palyra.admin.v1.ScheduledBackups"> & {
+  /**
+   * @generated from field: string folder = 1;
+   */
+  folder: string;
+
+  /**
+   * The newest complete backup in the folder; absent if there is none.
+   *
+   * @generated from field: optional int64 last_at_ms = 2;
+   */
+  lastAtMs?: bigint | undefined;
+
+  /**
+   * @generated from field: uint64 last_bytes = 3;
+   */
+  lastBytes: bigint;
+
+  /**
+   * In the past: within seconds.
+   *
+   * @generated from field: int64 next_at_ms = 4;
+   */
+  nextAtMs: bigint;
+};
+
+/**
+ * Describes the message palyra.admin.v1.ScheduledBackups.
+ * Use `create(ScheduledBackupsSchema)` to create a new message.
+ */
+export declare const ScheduledBackupsSchema: GenMessage<ScheduledBackups>;
 
 /**
  * @generated from message palyra.admin.v1.Problem
