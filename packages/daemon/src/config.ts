@@ -16,6 +16,7 @@ import {
 import { resolveStreamLimits } from '@palyra/rpc/portable';
 import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { z } from 'zod';
+import { logLevels } from './start/log-levels.ts';
 
 /** The listeners' own limits are the defaults of the settings. */
 const quicLimits = resolveStreamLimits();
@@ -245,6 +246,17 @@ export const configSchema = z.strictObject({
       ({ passphraseFile, recipients }) => (passphraseFile === undefined) !== (recipients === undefined),
       'needs either passphraseFile or recipients',
     )
+    .optional(),
+  /** The log as JSON lines, from this level on. Default: no such log. */
+  log: z.strictObject({ level: z.enum(logLevels).default('info') }).optional(),
+  /** Traces for OpenTelemetry. Default: none. */
+  traces: z
+    .strictObject({
+      /** Of the receiver, over HTTP: http://127.0.0.1:4318/v1/traces */
+      url: z.url({ protocol: /^https?$/ }),
+      /** The part of the calls that are traced, unless their caller has decided. Default: all of them. */
+      ratio: z.number().min(0).max(1).default(1),
+    })
     .optional(),
   /** A device that may have been copied is reported, or also quarantined until the operator releases it. */
   cloning: z.enum(['report', 'quarantine']).default('report'),

@@ -29,7 +29,7 @@ export interface BackupScheduleOptions {
   readonly clock: Clock;
   readonly onError: (error: unknown, where: string) => void;
   /** Counts a backup that was made, or failed. */
-  readonly onEnd?: (isMade: boolean) => void;
+  readonly onEnd?: (isMade: boolean, made?: ScheduledBackup) => void;
   /** Default 18; lower values only for tests. */
   readonly scryptLogN?: number;
 }
@@ -123,7 +123,7 @@ export class BackupSchedule {
       const { size } = await stat(file);
       this.#last = { file, at: now, bytes: size };
       this.#problem = undefined;
-      onEnd?.(true);
+      onEnd?.(true, this.#last);
       await this.#removeOld(file);
       this.#dueAtMs = now.getTime() + config.everyMs;
     } catch (error) {

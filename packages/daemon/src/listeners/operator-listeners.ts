@@ -1,14 +1,13 @@
 // The listeners for operators on the daemon's own machine: the console for a browser, the admin socket for `palyra`.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import { reflectionRoutes } from '@palyra/rpc/transport';
+import { type CallObserver, reflectionRoutes } from '@palyra/rpc/transport';
 import { listenAdmin } from '../admin/listener.ts';
 import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import { refuseWithoutConsole, startConsole } from '../console/console.ts';
 import type { ConsoleSessions } from '../console/sessions.ts';
 import { withFileErrors } from '../home/file-error.ts';
 import { rememberConfig } from '../home/home.ts';
-import type { DaemonMetrics } from '../metrics/metrics.ts';
 import { atOnce, type Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
 import type { OpenListeners } from './open-listeners.ts';
@@ -17,17 +16,16 @@ export interface OperatorListenersOptions {
   readonly stores: Stores;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly sessions: ConsoleSessions;
-  readonly metrics: DaemonMetrics;
+  readonly observe: CallObserver;
   readonly listeners: OpenListeners;
 }
 
 export async function listenForOperators(
-  { stores, admin, sessions, metrics, listeners }: OperatorListenersOptions,
+  { stores, admin, sessions, observe, listeners }: OperatorListenersOptions,
   run: Run,
 ): Promise<void> {
   const { config, home } = stores;
   const { onError } = run;
-  const { observe } = metrics;
   const console = config.console.enabled
     ? await startConsole({ config: config.console, sessions, admin, onError, observe })
     : undefined;

@@ -29,6 +29,7 @@ export async function passOnChanges(
     registry.subscribe((event, origin) => origin === 'here' && take(event));
   run.undo(here((event) => notice.take(event)));
   run.undo(here((event) => metrics.countRegistry(event)));
+  run.undo(here((event) => run.log?.change(event)));
   if (onEvent) run.undo(registry.subscribe(onEvent));
 }
 

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { IdentityManager } from '@palyra/identity';
 import type { SecretReader } from '@palyra/identity/keys';
 import { defaultPairingLimits, type PairingLimits } from '@palyra/identity/values';
+import packageJson from '../../package.json' with { type: 'json' };
 import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from '../config.ts';
 import { removeLeftCopies } from '../home/backup-copy.ts';
 import { openCaKeys } from '../home/ca-key.ts';
@@ -12,6 +13,8 @@ import { together, unusableSettings } from '../home/obstacles.ts';
 import { openHome } from '../home/open-home.ts';
 import type { FleetPlace } from '../home/shared-database.ts';
 import { onThisMachine, unusablePlaces } from '../listeners/places.ts';
+import { openTraces, type Traces } from '../traces/traces.ts';
+import { DaemonLog, type LogOptions } from './log.ts';
 import type { Run } from './run.ts';
 
 export interface Stores {
@@ -20,6 +23,7 @@ export interface Stores {
   /** The configuration as written. */
   readonly input: unknown;
   readonly secrets: SecretReader;
+  readonly traces: Traces | undefined;
   readonly identity: IdentityManager;
   /** Undefined for a registry in a file, which only this daemon has. */
   readonly fleet: FleetPlace | undefined;
@@ -31,15 +35,21 @@ export interface StoresOptions {
   readonly home: string;
   readonly config?: DaemonConfigInput;
   readonly configFile?: string;
+  readonly log?: LogOptions;
 }
 
 /** @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and errors of the stores. */
 export async function openStores(options: StoresOptions, run: Run): Promise<Stores> {
   const { home, config, input, notes } = await openConfiguredHome(options, run);
+  const logLevel = options.log?.level ?? config.log?.level;
+  if (options.log && logLevel) run.log = new DaemonLog(logLevel, options.log.write);
+  const traces = await openTraces(config.traces, packageJson.version, run.onError);
+  if (traces) run.undo(() => Promise.race([traces.close(), run.over]));
   await removeLeftCopies(home);
-  const { secrets, registry, fleet } = await openHome(home, config, run.onError);
+  const { secrets, registry: opened, fleet } = await openHome(home, config, run.onError);
   run.undo(() => secrets.close());
-  run.undo(() => registry.close());
+  run.undo(() => opened.close());
+  const registry = traces?.registry(opened) ?? opened;
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
   run.undo(() => Promise.race([authorityKeys.close(), run.over]));
   // The registry records which key on the token the next attempt must use.
@@ -54,13 +64,13 @@ export async function openStores(options: StoresOptions, run: Run): Promise<Stor
     ...(config.trustDomain !== undefined && { trustDomain: config.trustDomain }),
   });
   await identity.tick();
-  return { home, config, input, secrets, identity, fleet, notes };
+  return { home, config, input, secrets, traces, identity, fleet, notes };
 }
 
 async function openConfiguredHome(
   options: StoresOptions,
   run: Run,
-): Promise<Omit<Stores, 'identity' | 'fleet' | 'secrets'>> {
+): Promise<Omit<Stores, 'identity' | 'fleet' | 'secrets' | 'traces'>> {
   const taken = await takeHome(options.home);
   run.undo(() => (run.mustKeep ? taken.release() : taken.abandon()));
   const home = options.config ? taken : { ...taken, ...(await findDaemon(options.home, options.configFile)) };

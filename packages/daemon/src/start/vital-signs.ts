@@ -50,7 +50,10 @@ export async function watchVitalSigns(
       state: { paths: home, input, config, secrets },
       clock: run.clock,
       onError: run.onError,
-      onEnd: (isMade) => metrics.backups?.count(isMade),
+      onEnd: (isMade, made) => {
+        metrics.backups?.count(isMade);
+        if (made) run.log?.line('info', 'backup made', { file: made.file, bytes: made.bytes });
+      },
     }));
   // A disk of the network may hang.
   if (backups) run.undo(() => Promise.race([backups.close(), run.over]));

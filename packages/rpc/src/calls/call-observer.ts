@@ -26,6 +26,29 @@ export interface CallObservation {
 /** Called for each call that the server begins to handle or refuses. Neither this nor its observation may throw. */
 export type CallObserver = (call: ObservedCall) => CallObservation;
 
+/** One observer that tells each of these. The first is the outermost. */
+export function observeBy(observers: readonly CallObserver[]): CallObserver {
+  return (call) => {
+    const all = observers.map((observe) => observe(call));
+    const inside = all.flatMap(({ within }) => (within ? [within] : []));
+    return {
+      ...(inside.length > 0 && {
+        within<T>(handle: () => T): T {
+          let run = handle;
+          for (const each of inside.toReversed()) {
+            const inner = run;
+            run = () => each(inner);
+          }
+          return run();
+        },
+      }),
+      end: (outcome) => {
+        for (const { end } of all) end(outcome);
+      },
+    };
+  };
+}
+
 /** The check, with each of its calls observed. Without an observer, the check itself. */
 export function observed(check: CallCheck, observe: CallObserver | undefined): CallCheck {
   if (!observe) return check;
