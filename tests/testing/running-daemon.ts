@@ -28,6 +28,7 @@ export interface TestDaemonOptions {
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
   readonly metrics?: DaemonConfigInput['metrics'];
+  readonly traces?: DaemonConfigInput['traces'];
   readonly backup?: DaemonConfigInput['backup'];
   readonly web?: DaemonConfigInput['web'];
   readonly cloning?: DaemonConfigInput['cloning'];
@@ -73,6 +74,7 @@ export class TestDaemon {
         notice: options.notice,
         publish: options.publish,
         metrics: options.metrics,
+        traces: options.traces,
         backup: options.backup,
         web: options.web,
         cloning: options.cloning,
