@@ -21,6 +21,7 @@ import type { Traces } from './traces.ts';
 const unobserved: ReadonlySet<PropertyKey> = new Set(['enforce', 'subscribe', 'close', 'auditRows']);
 /** Longest text in a span; the texts are ours, so it is never reached. */
 const maxTextLength = 256;
+const maxQueueSize = 2048;
 
 export class OtlpTraces implements Traces {
   readonly #provider: TracerProvider;
@@ -39,7 +40,7 @@ export class OtlpTraces implements Traces {
         root: ratio === 1 ? new AlwaysOnSampler() : new TraceIdRatioBasedSampler(ratio),
       }),
       spanLimits: { attributeValueLengthLimit: maxTextLength, attributeCountLimit: 16 },
-      spanProcessors: [new BatchSpanProcessor({ exporter: new OtlpExporter(url, onError) })],
+      spanProcessors: [new BatchSpanProcessor({ exporter: new OtlpExporter(url, onError), maxQueueSize })],
     });
     this.#tracer = this.#provider.getTracer('palyra', version);
   }
