@@ -65,6 +65,7 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
       'packages/daemon/src/admin/pairing-changes.ts',
       'packages/daemon/src/metrics/pairing-metrics.ts',
       'packages/daemon/src/notices/notice.ts',
+      'packages/daemon/src/start/log.ts',
       'packages/identity/src/pairing/collect.ts',
     ],
   ],

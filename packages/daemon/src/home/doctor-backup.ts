@@ -32,6 +32,6 @@ export async function examineBackups(
     );
   const at = newest.at.toISOString();
   if (now.getTime() - newest.at.getTime() > 2 * everyMs)
-    return warning(`The newest backup in ${folder} is from ${at}. A running daemon says why: palyra status`);
+    return warning(`The newest backup in ${folder} is from ${at}. The status of a running daemon says why.`);
   return `The newest backup in ${folder} is from ${at}.`;
 }

@@ -18,6 +18,7 @@ export type LogFields = Readonly<Record<string, string | number | boolean | read
 export interface LogOptions {
   /** Overrides the level of the configuration. */
   readonly level?: LogLevel | undefined;
+  /** Called for each line. */
   readonly write: (line: LogLine) => void;
 }
 

@@ -4,6 +4,8 @@
 import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer';
 import type { BatchSpanProcessorOptions, ReadableSpan } from '@opentelemetry/sdk-trace';
 import { IdentityError } from '@palyra/identity';
+import { reasonOf } from '@palyra/identity/values';
+import { post } from '../notices/webhook.ts';
 
 type SpanExporter = BatchSpanProcessorOptions['exporter'];
 type Done = Parameters<SpanExporter['export']>[1];
@@ -51,21 +53,16 @@ export class OtlpExporter implements SpanExporter {
   async #send(spans: ReadableSpan[]): Promise<void> {
     const body = JsonTraceSerializer.serializeRequest(spans);
     if (!body) return;
-    const answer = await fetch(this.#url, {
-      method: 'POST',
-      redirect: 'error',
+    const status = await post(this.#url, {
       headers: { 'content-type': 'application/json' },
-      body: new Uint8Array(body),
+      body,
       signal: AbortSignal.timeout(timeoutMs),
     });
-    await answer.body?.cancel();
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    if (status < 200 || status > 299) throw new Error(`status ${status}`);
   }
 }
 
 function notTaken(url: string, cause: unknown): IdentityError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new IdentityError('UNREACHABLE', `The receiver of traces at ${new URL(url).origin} fails: ${why}.`, {
-    cause,
-  });
+  const message = `The receiver of traces at ${new URL(url).origin} fails: ${reasonOf(cause)}.`;
+  return new IdentityError('UNREACHABLE', message, { cause });
 }
