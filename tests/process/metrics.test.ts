@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { requestPairing } from '@palyra/identity/device';
+import { dialNode, dialPairing, NodeService } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { renew } from '../testing/renewals.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -16,6 +18,7 @@ import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { wrongPin } from '../testing/wrong-code.ts';
 
 const document = (name: string) => fileURLToPath(new URL(`../../docs/${name}`, import.meta.url));
+const quic = createQuic();
 const noPromtool =
   spawnSync('promtool', ['--version']).error && "promtool of Debian's package prometheus is missing";
 
@@ -62,6 +65,27 @@ test('metrics follow what devices and operators do', async (t) => {
     assert.ok(text.includes(`\n${line}\n`), `${line} is not in\n${text}`);
   for (const positive of ['palyra_audit_rows', 'palyra_registry_bytes', 'palyra_disk_bytes{what="free"}'])
     assert.ok(Number(text.split(`\n${positive} `)[1]?.split('\n')[0]) > 0, positive);
+});
+
+test('what a caller invents does not become a label', async (t) => {
+  const { daemon, scrape } = await usedDaemon(t);
+  const device = await makeDevice();
+  const enrollment = await pair(daemon, device);
+  for (const connection of [
+    await dialPairing(daemon.pairingAddress),
+    await dialNode(enrollment.nodeAddress, enrollment),
+    await dialNodeQuic(quic, enrollment),
+  ]) {
+    t.after(() => connection.close());
+    for (const service of ['palyra.node.v1.Invented', 'invented.v1.Service']) {
+      const invented = { ...NodeService, typeName: service };
+      const method = { ...NodeService.method.status, parent: invented };
+      await assert.rejects(
+        connection.transport.unary(method as never, undefined, 5_000, undefined, {}, undefined),
+      );
+    }
+  }
+  assert.doesNotMatch(await scrape(), /[Ii]nvented/);
 });
 
 test('each metric that the alerts and the dashboard name is one that the daemon has', async (t) => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
 import { dialNode, dialPairing, type NodeConnection, NodeService, PairingService } from '@palyra/rpc';
@@ -126,6 +126,27 @@ test('a caller that does not record its trace is followed, and the ratio holds f
   await node.status({}, { headers });
   await daemon.stop();
   assert.deepEqual([...new Set(spans.map((span) => span.traceId))], [traceId]);
+});
+
+test('a receiver that never answers does not hold the daemon at its stop', async (t) => {
+  const sockets: Socket[] = [];
+  const silent = createTcpServer((socket) => {
+    sockets.push(socket);
+    socket.resume();
+  });
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/v1/traces`;
+  const daemon = await TestDaemon.start(t, { traces: { url }, onError() {} });
+  await (await daemon.node(await pair(daemon, await makeDevice()))).status({});
+  const since = performance.now();
+  await daemon.stop();
+  assert.ok(sockets.length > 0);
+  // Less than the time for a batch.
+  assert.ok(performance.now() - since < 8_000);
 });
 
 test('a receiver that refuses or is away is reported once, and disturbs nobody', async (t) => {

@@ -2,6 +2,7 @@
 // is complete. The files' names are the only record, so a restart neither repeats nor forgets a backup.
 
 import { rm, stat } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { IdentityError } from '@palyra/identity';
 import { checkStrength } from '@palyra/identity/keys';
 import { type Clock, reasonOf } from '@palyra/identity/values';
@@ -17,6 +18,8 @@ export type BackupConfig = NonNullable<DaemonConfig['backup']>;
 
 /** Time after a failure until the next attempt, unless the next backup is due earlier, ms. */
 const retryMs = 15 * 60_000;
+/** Time for a running backup to end when the daemon stops, ms. */
+const closeMs = 5_000;
 
 export interface ScheduledBackup extends BackupInFolder {
   readonly bytes: number;
@@ -89,10 +92,10 @@ export class BackupSchedule {
     return this.#running;
   }
 
-  /** Ends a backup, which leaves no file, and resolves when nothing of it runs any more. */
+  /** Ends a backup, which leaves no file. Does not wait for a disk that hangs. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#running;
+    if (this.#running) await Promise.race([this.#running, setTimeout(closeMs, undefined, { ref: false })]);
   }
 
   async #find(): Promise<void> {

@@ -44,7 +44,7 @@ export async function openStores(options: StoresOptions, run: Run): Promise<Stor
   const logLevel = options.log?.level ?? config.log?.level;
   if (options.log && logLevel) run.log = new DaemonLog(logLevel, options.log.write);
   const traces = await openTraces(config.traces, packageJson.version, run.onError);
-  if (traces) run.undo(() => Promise.race([traces.close(), run.over]));
+  if (traces) run.undo(() => traces.close());
   await removeLeftCopies(home);
   const { secrets, registry: opened, fleet } = await openHome(home, config, run.onError);
   run.undo(() => secrets.close());

@@ -55,8 +55,7 @@ export async function watchVitalSigns(
         if (made) run.log?.line('info', 'backup made', { file: made.file, bytes: made.bytes });
       },
     }));
-  // A disk of the network may hang.
-  if (backups) run.undo(() => Promise.race([backups.close(), run.over]));
+  if (backups) run.undo(() => backups.close());
   const { provider, token } = identity.authorityKeys.place;
   const metrics = new DaemonMetrics({
     version,

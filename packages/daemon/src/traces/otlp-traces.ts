@@ -1,6 +1,7 @@
 // Traces with OpenTelemetry. Nothing is registered for the whole process, so a program that embeds the daemon keeps its own traces.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout } from 'node:timers/promises';
 import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
@@ -22,6 +23,8 @@ const unobserved: ReadonlySet<PropertyKey> = new Set(['enforce', 'subscribe', 'c
 /** Longest text in a span; the texts are ours, so it is never reached. */
 const maxTextLength = 256;
 const maxQueueSize = 2048;
+/** Time for the last spans to be taken when the daemon stops, ms. A receiver that hangs must not hold the daemon. */
+const closeMs = 2_000;
 
 export class OtlpTraces implements Traces {
   readonly #provider: TracerProvider;
@@ -117,7 +120,8 @@ export class OtlpTraces implements Traces {
   }
 
   async close(): Promise<void> {
-    await this.#provider.shutdown().catch(() => {});
+    const waited = setTimeout(closeMs, undefined, { ref: false });
+    await Promise.race([this.#provider.shutdown(), waited]).catch(() => {});
   }
 }
 
