@@ -28,6 +28,8 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['cc', 'gcc'],
   ['go', 'golang-go'],
   ['certutil', 'libnss3-tools'],
+  ['promtool', 'prometheus'],
+  ['age', 'age'],
   ['avahi-daemon', 'avahi-daemon'],
   ['avahi-browse', 'avahi-utils'],
   ['dbus-daemon', 'dbus-daemon'],

@@ -71,6 +71,7 @@ const changes: Record<string, (identity: IdentityManager, victim: Victim, by: Ac
   'revoke many': (identity, { id }, by) => identity.revokeDevices([id], '', by),
   release: (identity, { id }, by) => identity.releaseDevice(id, by),
   'revoke a certificate': (identity, { serial }, by) => identity.revokeCertificate(serial, '', by),
+  'ask for a renewal': (identity, { id }, by) => identity.askToRenew({ ids: [id] }, 0, by),
   'prepare a root': ({ rootRotation }, _, by) => rootRotation.prepare(by),
   'activate a root': ({ rootRotation }, _, by) => rootRotation.activate(true, by),
   'roll a root back': ({ rootRotation }, _, by) => rootRotation.rollback(by),
@@ -144,6 +145,7 @@ const calls: Record<string, (remote: Remote, victim: Victim) => Promise<unknown>
   RevokeDevices: (remote, { id }) => remote.revokeDevices({ ids: [id] }),
   ReleaseDevice: (remote, { id }) => remote.releaseDevice({ id }),
   RevokeCertificate: (remote, { serial }) => remote.revokeCertificate({ serial }),
+  RenewDevices: (remote, { id }) => remote.renewDevices({ ids: [id] }),
 };
 
 /** ExecuteCapability does not change the registry: the device is told to stop, and the audit records the request. */

@@ -36,7 +36,7 @@ async function original(t: TestContext): Promise<Original> {
   await backupHome(daemon.home, file, passphrase, quick);
   await daemon.stop();
   const registry = join(folder, 'registry.sqlite');
-  const head = await readBackup(file, passphrase, async (found, bytes) => {
+  const head = await readBackup(file, { passphrase }, async (found, bytes) => {
     const chunks: Uint8Array[] = [];
     for await (const chunk of bytes) chunks.push(chunk);
     await writeFile(registry, Buffer.concat(chunks), { mode: 0o600 });
@@ -61,7 +61,7 @@ async function restored(folder: string, head: unknown, registry: string, what: s
   const file = join(folder, 'crafted.age');
   const home = join(folder, 'home');
   const contents = { head: head as BackupHead, registry: { path: registry, announce: async () => {} } };
-  await writeBackup(file, contents, quick, undefined);
+  await writeBackup(file, contents, quick);
   try {
     await restoreHome(home, { file, passphrase, revokedSince: 'none' });
     return 'OK';

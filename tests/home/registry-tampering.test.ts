@@ -9,6 +9,7 @@ import { examineHome } from '@palyra/daemon/home';
 import { type RegistryVerdict, verifyAudit } from '@palyra/identity';
 import { describeDifference } from '@palyra/identity/registry';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
+import { Problem_Part } from '@palyra/rpc/admin';
 import { type Who, writeHistory } from '../testing/rich-history.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
@@ -220,6 +221,12 @@ test('palyra doctor and palyra audit verify find the change of one UPDATE, even 
   const verdict = await daemon.admin.verifyAudit({});
   assert.equal(verdict.ok, false);
   assert.match(verdict.problem, expected);
+  const { problems } = await daemon.admin.getStatus({});
+  assert.deepEqual(
+    problems.map(({ part, code }) => [part, code]),
+    [[Problem_Part.AUDIT, 'AUDIT_BROKEN']],
+  );
+  assert.match(problems[0]!.message, expected);
   const [finding] = await auditOf();
   assert.equal(finding?.verdict, 'problem');
   assert.match(finding.message, expected);

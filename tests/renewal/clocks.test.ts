@@ -72,3 +72,22 @@ test('a busy daemon cannot delay a device until its certificate has expired', as
   assert.equal(schedule.isDue(at(now.wallMs - hour, now.monotonicMs + retryInMs)), true);
   assert.equal(schedule.failed(now, 10 * second, 0), 10 * second, 'the device obeys where that does no harm');
 });
+
+test("the daemon's plan and the operator's wish bring a renewal forward, never back", async (t) => {
+  const { paired, receivedAt } = await arrived(t, 0);
+  const make = () => new RenewalSchedule(paired, at(receivedAt, 0), 1);
+  const after = (ms: number) => at(receivedAt + ms, ms);
+
+  const planned = make();
+  planned.plannedIn(after(0), second);
+  // Not within a fiftieth of its life.
+  assert.equal(planned.isDue(after(2 * second)), false, 'two renewals are never close together');
+  assert.equal(planned.isDue(after(13 * second)), true);
+  planned.plannedIn(after(0), hour);
+  assert.equal(planned.isDue(after(13 * second)), true, 'a later plan does not count');
+
+  const asked = make();
+  asked.askedIn(after(0), 2 * second);
+  assert.equal(asked.isDue(after(second)), false);
+  assert.equal(asked.isDue(after(2 * second)), true, 'the operator need not wait');
+});

@@ -63,7 +63,9 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
     [
       'packages/cli/src/commands/daemon.ts',
       'packages/daemon/src/admin/pairing-changes.ts',
+      'packages/daemon/src/metrics/pairing-metrics.ts',
       'packages/daemon/src/notices/notice.ts',
+      'packages/daemon/src/start/log.ts',
       'packages/identity/src/pairing/collect.ts',
       // As a row for other daemons.
       'packages/registry-sql/src/postgres/event-body.ts',

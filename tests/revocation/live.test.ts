@@ -20,7 +20,7 @@ import { Http2Listener } from '@palyra/rpc/transport';
 import { createQuic, dialNodeQuic, QuicDeviceListener } from '@palyra/transport-quic';
 import { dialNodeWeb } from '@palyra/transport-websocket';
 import { DeviceChannels } from '../../packages/daemon/src/channels/device-channels.ts';
-import { DaemonMetrics } from '../../packages/daemon/src/metrics.ts';
+import { DaemonMetrics } from '../../packages/daemon/src/metrics/metrics.ts';
 import { Notice } from '../../packages/daemon/src/notices/notice.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock } from '../testing/held-clock.ts';

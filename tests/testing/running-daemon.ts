@@ -27,6 +27,9 @@ export interface TestDaemonOptions {
   readonly console?: DaemonConfigInput['console'];
   readonly notice?: DaemonConfigInput['notice'];
   readonly publish?: DaemonConfigInput['publish'];
+  readonly metrics?: DaemonConfigInput['metrics'];
+  readonly traces?: DaemonConfigInput['traces'];
+  readonly backup?: DaemonConfigInput['backup'];
   readonly web?: DaemonConfigInput['web'];
   readonly cloning?: DaemonConfigInput['cloning'];
   readonly capabilities?: DaemonConfigInput['capabilities'];
@@ -70,6 +73,9 @@ export class TestDaemon {
         console: options.console ?? { enabled: false },
         notice: options.notice,
         publish: options.publish,
+        metrics: options.metrics,
+        traces: options.traces,
+        backup: options.backup,
         web: options.web,
         cloning: options.cloning,
         capabilities: options.capabilities,

@@ -14,6 +14,7 @@ import type { IdentityError } from '@palyra/identity';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, dialPairing, type NodeConnection } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import { dialNodeWeb } from '@palyra/transport-websocket';
 import type { SampleDevice } from './sample-device.ts';
 import { within } from './until.ts';
 
@@ -34,7 +35,7 @@ export class TestAgent {
     device: SampleDevice,
     enrollment: PairedEnrollment,
     options: {
-      transport?: 'http2' | 'quic';
+      transport?: 'http2' | 'quic' | 'websocket';
       capabilities?: Record<string, Capability>;
       retryMs?: number;
       requests?: RequestWatchOptions;
@@ -44,7 +45,9 @@ export class TestAgent {
     const dial =
       options.transport === 'http2'
         ? http2
-        : quicFirst((e, options) => dialNodeQuic(quic, e, options), http2);
+        : options.transport === 'websocket'
+          ? (e: PairedEnrollment) => dialNodeWeb(e)
+          : quicFirst((e, options) => dialNodeQuic(quic, e, options), http2);
     this.ended = runAgent({
       device,
       enrollment,

@@ -13,6 +13,7 @@ import {
   recoverCertificate,
   renewCertificate,
   sameBytes,
+  serialOf,
   storeToldEndpoints,
 } from '@palyra/identity/device-portable';
 import type { EndpointLists } from '@palyra/identity/values';
@@ -30,6 +31,8 @@ const askedMs = ({ retryAfterMs }: IdentityError): number | undefined =>
 
 export interface Renewal {
   done: boolean;
+  /** Renews now if it is time. */
+  readonly look: () => void;
   readonly stop: () => void;
 }
 
@@ -97,7 +100,11 @@ export class AgentCertificate {
   /** Renews when due, spreads retries over the remaining life, and ends the connection after a renewal. */
   watchRenewal(node: Client<typeof NodeService>, end: () => void): Renewal {
     const { device, onState } = this.#options;
-    const renewal: Renewal = { done: false, stop: () => clearInterval(timer) };
+    const renewal: Renewal = {
+      done: false,
+      look: () => void tick(),
+      stop: () => clearInterval(timer),
+    };
     let running = false;
     const tick = async () => {
       if (running || !this.#schedule.isDue(this.#now())) return;
@@ -122,6 +129,16 @@ export class AgentCertificate {
     const timer = setInterval(() => void tick(), renewalTickMs);
     void tick();
     return renewal;
+  }
+
+  /** Takes the daemon's plan for the present certificate, which may have moved while this device was away. */
+  takePlan(renewAfterMs: number): void {
+    this.#schedule.plannedIn(this.#now(), renewAfterMs);
+  }
+
+  /** The operator wants a new certificate. */
+  askedToRenew({ serial, renewAfterMs }: { readonly serial: string; readonly renewAfterMs: number }): void {
+    if (serialOf(this.#enrollment) === serial) this.#schedule.askedIn(this.#now(), renewAfterMs);
   }
 
   /** The wait that the daemon asked for, limited by the remaining life. */

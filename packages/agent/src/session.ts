@@ -58,8 +58,13 @@ export class Session {
             transport: connection.name,
             ...(connection.quicProblem && { quicProblem: connection.quicProblem }),
           });
+          const { renewAfterMs } = event.value;
+          if (renewAfterMs !== undefined) this.#certificate.takePlan(renewAfterMs);
           // Stores the announced endpoints. If that fails now, the daemon announces them again.
           await this.#certificate.takeEndpoints(event.value.endpoints).catch(() => {});
+        } else if (event.case === 'renewalAsked') {
+          this.#certificate.askedToRenew(event.value);
+          renewal.look();
         } else this.#runs.take(event);
         if (seq > this.#lastSeq) this.#lastSeq = seq;
       }

@@ -63,6 +63,7 @@ const changes: ReadonlySet<string> = new Set([
   'devices set-host-names',
   'devices revoke',
   'devices release',
+  'devices renew',
   'renew',
   'backup',
   'restore',

@@ -15,7 +15,7 @@ import { styleText } from 'node:util';
 import type { Failure } from './failure.ts';
 import type { Invocation, Sink } from './invocation.ts';
 import { plainSink } from './plain-ascii.ts';
-import { printableAnswer, printableJson, printableLines } from './printable.ts';
+import { escapeJson, printableAnswer, printableJson, printableLines } from './printable.ts';
 import { formatSpan } from './time.ts';
 
 type Style = 'bold' | 'dim' | 'red' | 'yellow';
@@ -63,6 +63,12 @@ export class Output {
     if (this.json) return;
     this.#eraseProgress();
     this.#print(this.#stderr, printableAnswer(text));
+  }
+
+  /** Prints a line of the log, which is JSON, also with --json. */
+  log(json: string): void {
+    this.#eraseProgress();
+    this.#print(this.#stderr, escapeJson(json));
   }
 
   failure({ code, message, nextStep, retryAfterMs, stack }: Failure): void {

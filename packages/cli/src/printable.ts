@@ -43,7 +43,12 @@ const escaped = new RegExp(`[${rightToLeft}${UNPRINTABLE}]`, 'gu');
 
 /** JSON on one line. Characters that a terminal would hide or reorder become JSON escapes, with the same meaning. */
 export function printableJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll(escaped, (character) =>
+  return escapeJson(JSON.stringify(value));
+}
+
+/** The same for a text that is JSON already. */
+export function escapeJson(json: string): string {
+  return json.replaceAll(escaped, (character) =>
     character
       .split('')
       .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)

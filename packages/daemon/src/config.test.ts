@@ -141,3 +141,34 @@ test('a file that others may change or replace is refused, because it can name p
   await chmod(dirname(path), 0o777);
   await assert.rejects(readConfig(path), { code: 'STORE_PERMISSIONS', message: /chmod go-w / });
 });
+
+test('scheduled backups have a folder, and either a passphrase file or recipients', () => {
+  const folder = '/var/backups/palyra';
+  const recipients = ['age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'];
+  assert.deepEqual(parseConfig({ backup: { folder, recipients } }, 'a test').backup, {
+    folder,
+    recipients,
+    keep: 7,
+    everyMs: 86_400_000,
+  });
+  for (const backup of [
+    { folder },
+    { folder, recipients, passphraseFile: '/p' },
+    { folder: 'here', recipients },
+    { folder, passphraseFile: 'here' },
+    { folder, recipients: [] },
+    { folder, recipients: Array(21).fill(recipients[0]) },
+    { folder, recipients: ['AGE-SECRET-KEY-1ABC'] },
+    { folder, recipients: ['age1\n'] },
+    { folder, recipients, keep: 0 },
+    { folder, recipients, keep: 1001 },
+    { folder, recipients, everyMs: 59_999 },
+    { folder, recipients, everyMs: 2 ** 31 },
+    { folder, recipients, other: 1 },
+  ])
+    assert.throws(
+      () => parseConfig({ backup }, 'a test'),
+      { code: 'MESSAGE_INVALID' },
+      JSON.stringify(backup),
+    );
+});

@@ -16,6 +16,7 @@ import {
 import { resolveStreamLimits } from '@palyra/rpc/portable';
 import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { z } from 'zod';
+import { logLevels } from './start/log-levels.ts';
 
 /** The listeners' own limits are the defaults of the settings. */
 const quicLimits = resolveStreamLimits();
@@ -27,6 +28,7 @@ const lifeMs = positive.max(100 * 365 * 86_400_000);
 /** Node fires longer timers at once. */
 const timerMs = positive.max(2 ** 31 - 1);
 const maxPathLength = 4096;
+const backupEveryMs = 24 * 60 * 60_000;
 const host = z.string().min(1);
 const dnsName = z.string().refine((text) => isDnsName(text.toLowerCase()), 'is not a DNS name');
 const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'is not an IP address');
@@ -220,6 +222,40 @@ export const configSchema = z.strictObject({
       rules: z.array(capabilityRule).min(1).max(maxCapabilityRules).optional(),
     })
     .prefault({}),
+  /** Backups that the daemon makes by itself. Default: none. */
+  backup: z
+    .strictObject({
+      /** Must exist. */
+      folder: absolutePath,
+      /** The passphrase, one line; only the daemon's user may read it. Either this or `recipients`. */
+      passphraseFile: absolutePath.optional(),
+      /** age recipients: age1... */
+      recipients: z
+        .array(z.string().regex(/^age1[0-9a-z]{20,3000}$/, 'is not an age recipient: age1...'))
+        .min(1)
+        .max(20)
+        .optional(),
+      /** Number of backups in the folder. Default: 7. */
+      keep: positive.max(1_000).default(7),
+      /** Time between two backups, ms. Default: a day. */
+      everyMs: timerMs.min(60_000).default(backupEveryMs),
+    })
+    .refine(
+      ({ passphraseFile, recipients }) => (passphraseFile === undefined) !== (recipients === undefined),
+      'needs either passphraseFile or recipients',
+    )
+    .optional(),
+  /** The log as JSON lines, from this level on. Default: no such log. */
+  log: z.strictObject({ level: z.enum(logLevels).default('info') }).optional(),
+  /** Traces for OpenTelemetry. Default: none. */
+  traces: z
+    .strictObject({
+      /** Of the receiver, over HTTP: http://127.0.0.1:4318/v1/traces */
+      url: z.url({ protocol: /^https?$/ }),
+      /** The part of the calls that are traced, unless their caller has decided. Default: all of them. */
+      ratio: z.number().min(0).max(1).default(1),
+    })
+    .optional(),
   /** A device that may have been copied is reported, or also quarantined until the operator releases it. */
   cloning: z.enum(['report', 'quarantine']).default('report'),
   /** A PKCS #11 token that makes and keeps the CA's keys. Default: the secret store. Fixed by the first start. */

@@ -4,7 +4,7 @@ import { IdentityError, type IdentityManager } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { OwnService } from '@palyra/rpc';
 import type { ListenerWord } from '@palyra/rpc/admin';
-import { ownServices } from '@palyra/rpc/transport';
+import { observeBy, ownServices } from '@palyra/rpc/transport';
 import packageJson from '../package.json' with { type: 'json' };
 import { CapabilityRules } from './channels/capability-rules.ts';
 import { DeviceChannels } from './channels/device-channels.ts';
@@ -22,6 +22,7 @@ import { shownAddress } from './shown-address.ts';
 import { announceOnNetwork, passOnChanges } from './start/announcements.ts';
 import { DaemonCredential } from './start/credential.ts';
 import { announce, followAuthorities } from './start/fleet.ts';
+import type { LogLevel } from './start/log-levels.ts';
 import { Run, type RunOptions } from './start/run.ts';
 import { stop } from './start/stop.ts';
 import { openStores } from './start/stores.ts';
@@ -52,6 +53,8 @@ export interface RunningDaemon {
   readonly listeners: readonly { readonly name: ListenerWord; readonly address: string }[];
   /** Notes about this start for the operator. They are not errors. */
   readonly notes: readonly string[];
+  /** The level of the log; undefined if there is none. */
+  readonly logLevel: LogLevel | undefined;
   /** host:port for devices: the configured endpoint, or else a current address of this machine. */
   readonly pairingAddress: string;
   /** Does the work that the clock makes due: expiries and new certificates. A timer calls it every 15 seconds. */
@@ -102,11 +105,16 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     together: stores.fleet?.rates,
   });
   const { version } = packageJson;
-  const { metrics, health, problems } = watchVitalSigns(
+  const { metrics, audit, backups, health, problems } = await watchVitalSigns(
     stores,
-    { listeners, openLimit, sessions, version },
+    { listeners, openLimit, sessions, version, credential },
     run,
   );
+  const observe = observeBy([
+    metrics.observe,
+    ...(stores.traces ? [stores.traces.observe] : []),
+    ...(run.log ? [run.log.observe] : []),
+  ]);
   const pairingAddress = () =>
     config.endpoints.pairing[0] ?? shownAddress(config.pairing.host, listeners.portOf('pairing'));
   const admin = {
@@ -123,28 +131,39 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     pairingAddress,
     listeners: () => listeners.addresses,
     problems,
+    audit,
+    backups,
     health,
     stopping: run.stopping,
   };
 
   followAuthorities(identity, credential, run);
   const { gate, forDevices } = await listenForDevices(
-    { stores, own, channels, credential, metrics, admin, listeners },
+    { stores, own, channels, credential, metrics, observe, admin, listeners },
     run,
   );
   await passOnChanges(stores, metrics, options.onEvent, run);
-  await listenForPairing({ stores, credential, openLimit, metrics, listeners }, run);
+  await listenForPairing({ stores, credential, openLimit, metrics, observe, listeners }, run);
   await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
   await listenForPrograms(stores, { metrics, problems }, listeners, run);
-  await listenForOperators({ stores, admin, sessions, listeners }, run);
+  await listenForOperators({ stores, admin, sessions, observe, listeners }, run);
   announceOnNetwork(stores, listeners.portOf('pairing'), run);
   const timers = new Timers(async () => {
     await identity.tick();
     await credential.presentIfDue();
     await announce(stores, version, run);
+    audit.checkIfDue();
+    backups?.runIfDue();
   }, run);
   await announce(stores, version, run);
   gate.open();
+  run.log?.line('info', 'started', {
+    version,
+    daemon: identity.daemonId,
+    trust_domain: identity.trustDomain,
+    listeners: listeners.addresses.map(({ name, address }) => `${name} ${address}`),
+  });
+  for (const note of stores.notes) run.log?.line('warn', note);
 
   const stopping = { channels, listeners, timers, credential, graceMs: config.limits.stopGraceMs };
   let stopped: Promise<void> | undefined;
@@ -155,13 +174,20 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     rootFingerprint: identity.rootFingerprint,
     listeners: listeners.addresses,
     notes: stores.notes,
+    logLevel: run.log?.level,
     get pairingAddress() {
       return pairingAddress();
     },
     tick: () => timers.tick(),
     close(cut) {
-      stopped ??= stop(stopping, run, cut);
+      stopped ??= logged(run, () => stop(stopping, run, cut));
       return stopped;
     },
   };
+}
+
+async function logged(run: Run, work: () => Promise<void>): Promise<void> {
+  run.log?.line('info', 'stopping');
+  await work();
+  run.log?.line('info', 'stopped');
 }

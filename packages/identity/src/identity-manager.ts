@@ -25,6 +25,7 @@ import type { PairingDesk } from './pairing/desk.ts';
 import { expireDue } from './pairing/endings.ts';
 import type { Actor } from './registry/actor.ts';
 import type { Registry } from './registry/port.ts';
+import type { AskedToRenew, DevicesToRenew } from './renewal/ask.ts';
 import type { RenewalDesk } from './renewal/daemon.ts';
 
 export class IdentityManager {
@@ -200,6 +201,11 @@ export class IdentityManager {
   /** @throws as `Fleet.revokeTogether` */
   revokeDevices(ids: readonly string[], reason: string, actor?: Actor): Promise<Device[]> {
     return this.#parts.fleet.revokeTogether(ids, reason, actor);
+  }
+
+  /** Asks devices to renew before their planned time. @throws as `RenewalRequests.ask` */
+  askToRenew(wanted: DevicesToRenew, withinMs: number, actor?: Actor): Promise<AskedToRenew> {
+    return this.#parts.renewalRequests.ask(wanted, withinMs, actor);
   }
 
   // Actions of a device, and of time.

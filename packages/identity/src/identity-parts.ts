@@ -18,6 +18,7 @@ import { PairingResponder } from './pairing/daemon.ts';
 import { PairingDesk } from './pairing/desk.ts';
 import { PairingSealer } from './pairing/sealer.ts';
 import type { Registry } from './registry/port.ts';
+import { RenewalRequests } from './renewal/ask.ts';
 import { RenewalDesk } from './renewal/daemon.ts';
 import { RenewalPlan } from './renewal/plan.ts';
 import type { SharedSecretStore } from './secret-store/port.ts';
@@ -55,6 +56,7 @@ export interface IdentityParts {
   readonly desk: PairingDesk;
   readonly responder: PairingResponder;
   readonly renewals: RenewalDesk;
+  readonly renewalRequests: RenewalRequests;
 }
 
 /** @throws as `IdentityManager.open` */
@@ -97,6 +99,7 @@ export async function openParts(options: IdentityManagerOptions): Promise<Identi
     admission: new Admission({ registry, clock, fleet, clones }),
     desk,
     responder: new PairingResponder({ ...shared, desk, certificates }),
+    renewalRequests: new RenewalRequests(shared),
     renewals: new RenewalDesk({ ...shared, certificates, recovery: new Recovery({ ...shared, clones }) }),
   };
 }

@@ -21,7 +21,7 @@ import { readAuditRow } from './rows/audit.ts';
 import { readAuthority } from './rows/authority.ts';
 import { readCertificate, readStanding } from './rows/certificate.ts';
 import { instant, integer, milliseconds, oneOf, type Row, text, unreadable } from './rows/column.ts';
-import { readDevice } from './rows/device.ts';
+import { deviceState, readDevice } from './rows/device.ts';
 import { readPairing } from './rows/pairing.ts';
 import { readRevocation } from './rows/revocation.ts';
 import type { Statements } from './statements.ts';
@@ -217,6 +217,14 @@ export class SqlReads implements RegistryReads {
       waitingCodes: integer(row, 'waiting'),
     }));
     return counts ?? unreadable('ledger', null);
+  }
+
+  async deviceStates(): Promise<ReadonlyMap<Device['state'], number>> {
+    const rows = await this.#many(
+      this.statements.deviceStates({}),
+      (row) => [deviceState(row, 'state'), integer(row, 'number')] as const,
+    );
+    return new Map(rows);
   }
 
   async rowCounts(): Promise<{ devices: number; revocations: number }> {

@@ -149,6 +149,10 @@ export function statementsFor(db: Kysely<Tables>) {
         .where('state', '=', values.from),
     ),
 
+    planRenewal: prepared((values: { serial: string; renew_at: number }) =>
+      db.updateTable('certificates').set({ renew_at: values.renew_at }).where('serial', '=', values.serial),
+    ),
+
     pairing: prepared((values: { id: string }) =>
       db.selectFrom('pairings').selectAll().where('id', '=', values.id),
     ),
@@ -334,6 +338,14 @@ export function statementsFor(db: Kysely<Tables>) {
         .selectFrom('ledger')
         .select('devices')
         .select([pairingsIn('pending_approval').as('pending'), pairingsIn('waiting').as('waiting')]),
+    ),
+
+    deviceStates: prepared((_: object) =>
+      db
+        .selectFrom('devices')
+        .select('state')
+        .select((devices) => devices.fn.countAll().as('number'))
+        .groupBy('state'),
     ),
 
     rowCounts: prepared((_: object) =>

@@ -19,6 +19,7 @@ import { SqlReads } from './reads.ts';
 import { nextAuditRow } from './rows/audit.ts';
 import { authorityRow } from './rows/authority.ts';
 import { certificateRow } from './rows/certificate.ts';
+import { milliseconds } from './rows/column.ts';
 import { deviceRow } from './rows/device.ts';
 import { pairingRow } from './rows/pairing.ts';
 import { revocationRow } from './rows/revocation.ts';
@@ -48,6 +49,10 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
 
   async moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean> {
     return (await this.executor.run(this.statements.moveCertificate({ serial, from, to }))) === 1;
+  }
+
+  async planRenewal(serial: string, renewAt: Date): Promise<void> {
+    await this.executor.run(this.statements.planRenewal({ serial, renew_at: milliseconds(renewAt) }));
   }
 
   async insertPairing(pairing: Pairing): Promise<void> {

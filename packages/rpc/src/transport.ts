@@ -1,7 +1,13 @@
 export { access, type Caller, type OwnAccess, type OwnCalls } from './access/access.ts';
 export { accessCheck, type CallCheck } from './access/access-check.ts';
 export { type OwnServices, ownServices } from './access/own-services.ts';
-export { actorOf, cameOver, contextOf, isRemote, type Peer, pairingChannel } from './access/peer.ts';
+export { actorOf, cameOver, contextOf, isRemote, type Peer, pairingChannel, peerIn } from './access/peer.ts';
+export {
+  type CallObserver,
+  type ObservedCall,
+  observeBy,
+  observed,
+} from './calls/call-observer.ts';
 export { inMessages, Pieces } from './calls/chunk-buffer.ts';
 export { connectHandler } from './calls/connect-handler.ts';
 export { settleDeadline, throwIfBrokenOff } from './calls/deadline.ts';

@@ -116,6 +116,8 @@ export const daemonParts = wireWords<Problem_Part>()({
   'ca key': Problem_Part.CA_KEY,
   'issuing ca': Problem_Part.ISSUING_CA,
   quic: Problem_Part.QUIC,
+  audit: Problem_Part.AUDIT,
+  backup: Problem_Part.BACKUP,
 });
 export type DaemonPart = (typeof daemonParts)['words'][number];
 

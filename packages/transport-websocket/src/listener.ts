@@ -16,6 +16,7 @@ import {
   DeviceStreams,
   type DeviceTrust,
   type ListenerOptions,
+  observed,
   type Peer,
   type ServerTlsConfig,
   serveCalls,
@@ -97,12 +98,12 @@ export class ChannelDeviceListener implements DeviceListener {
   }
 
   #listen(): Promise<WebSocketListener> {
-    const { credential, devices, pairing, onInternal, routes: _, ...options } = this.#options;
+    const { credential, devices, pairing, onInternal, observe, routes: _, ...options } = this.#options;
     const forStrangers =
       pairing &&
       serveCalls({
         routes: pairing.routes,
-        check: accessCheck(onInternal),
+        check: observed(accessCheck(onInternal), observe),
         readMaxBytes: pairing.messageBytes,
         writeMaxBytes: pairing.messageBytes,
         contextValues: (connection) => contextOf(this.#strangers.get(connection)!),

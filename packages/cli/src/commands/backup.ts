@@ -2,7 +2,7 @@
 
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import type { BackupSummary, ExamineOptions } from '@palyra/daemon/home';
+import type { BackupOpener, BackupSummary, ExamineOptions } from '@palyra/daemon/home';
 import { parseDeviceId } from '@palyra/identity/values';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
@@ -26,6 +26,7 @@ interface BackupOptions extends PassphraseOptions {
 }
 
 interface RestoreOptions extends PassphraseOptions {
+  readonly identityFile?: string;
   readonly revoked: readonly string[];
   readonly revokedLater: readonly string[];
   readonly noneRevoked?: boolean;
@@ -68,6 +69,10 @@ export function addBackup(program: Command, cli: () => Cli): void {
         'read the passphrase from this file or pipe instead of asking for it',
       )
       .option(
+        '--identity-file <file>',
+        'an age identity file or pipe, for a backup that was made for recipients',
+      )
+      .option(
         '--config <file>',
         'the configuration that the daemon will start with, instead of the one in the backup',
       )
@@ -87,6 +92,7 @@ export function addBackup(program: Command, cli: () => Cli): void {
       .action((file: string, options: RestoreOptions) => restore(cli(), file, options)),
     'palyra restore palyra-2026-03-01.age',
     'palyra restore palyra.age --none-revoked',
+    'palyra restore palyra.age --identity-file /media/usb/key.txt',
   );
   const secrets = program.command('secrets').description("The daemon's secret store.");
   withExamples(secrets, 'palyra secrets rekey');
@@ -152,13 +158,15 @@ async function restore(cli: Cli, file: string, options: RestoreOptions): Promise
     throw new CliError('USAGE', '--none-revoked contradicts --revoked and --revoked-later: leave one out.');
   }
   const revokedSince = options.noneRevoked ? 'none' : options.revoked;
+  if (options.identityFile !== undefined && options.passphraseFile !== undefined)
+    throw new CliError('USAGE', 'Give --identity-file or --passphrase-file, not both.');
   await checkReadable(file);
   const { restoreHome } = await import('@palyra/daemon/home');
-  const passphrase = await passphraseOf(cli, options, false);
+  const opener = await openerOf(cli, options);
   const stopProgress = cli.output.progress(() => 'Restoring');
   const restored = await restoreHome(cli.home.path, {
     file,
-    passphrase,
+    ...opener,
     ...configFile(options),
     ...(revokedSince.length > 0 && { revokedSince }),
     ...(revokedLater.length > 0 && { revokedLater }),
@@ -249,6 +257,13 @@ export function configFile({ config }: ConfigOptions): { readonly configFile?: s
 /** The command that starts the daemon. Without --config, the daemon uses the configuration of its last start. */
 export function startCommand(cli: Cli, { config }: ConfigOptions): string {
   return followUp(cli, config === undefined ? 'daemon' : `daemon --config ${quoted(resolve(config))}`);
+}
+
+async function openerOf(cli: Cli, options: RestoreOptions): Promise<BackupOpener> {
+  const { identityFile } = options;
+  if (identityFile === undefined) return { passphrase: await passphraseOf(cli, options, false) };
+  const { readIdentities, withSetting } = await import('@palyra/daemon/home');
+  return { identities: await withSetting('--identity-file', () => readIdentities(identityFile)) };
 }
 
 async function passphraseOf(cli: Cli, options: PassphraseOptions, twice: boolean): Promise<string> {

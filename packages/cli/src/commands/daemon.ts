@@ -1,12 +1,13 @@
 // `palyra daemon`: runs the daemon in this terminal and shows how to pair the first device.
 
-import type { RunningDaemon } from '@palyra/daemon';
+import type { LogLevel, RunningDaemon } from '@palyra/daemon';
 import { IdentityError } from '@palyra/identity';
 import type { CloneSign, Device, RegistryEvent } from '@palyra/identity/registry';
 import { formatEndpoint, parseEndpoint } from '@palyra/identity/values';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Cli, followUp, stayUp } from '../cli.ts';
 import { withExamples } from '../help.ts';
+import { jsonLog } from '../json-log.ts';
 import { explained } from '../next-step.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
@@ -21,6 +22,7 @@ interface DaemonOptions {
   readonly config?: string;
   readonly code: boolean;
   readonly check?: boolean;
+  readonly log?: LogLevel;
 }
 
 type PairingEvent = Extract<RegistryEvent, { type: 'pairing_changed' }>['pairing'];
@@ -39,6 +41,12 @@ export function addDaemon(program: Command, cli: () => Cli): void {
       )
       .option('--check', 'report every problem that would prevent a start, without starting')
       .option('--no-code', 'do not make a pairing code')
+      .addOption(
+        new Option(
+          '--log <level>',
+          'write a log to stderr, as JSON lines from this level on, instead of text (default: log.level of the configuration)',
+        ).choices(['debug', 'info', 'warn', 'error'] satisfies LogLevel[]),
+      )
       .action((options: DaemonOptions) => daemon(cli(), options)),
     'palyra daemon',
     'palyra daemon --home /var/lib/palyra --no-code --json',
@@ -59,12 +67,14 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
     printed = printed.then(print).catch((error) => output.note(`note: ${printable(String(error))}`));
   };
   const running = await startDaemon({
+    log: { level: options.log, write: jsonLog(output) },
     home: cli.home.path,
     ...configFile(options),
-    onEvent: (event) => then(() => show(cli, running, event)),
+    onEvent: (event) => then(() => (isText(running) ? show(cli, running, event) : undefined)),
     onError: (error, where) => output.note(`error in ${where}: ${printable(String(error))}`),
   });
-  then(() => showReady(cli, running, options));
+  const isText = ({ logLevel }: RunningDaemon) => output.json || logLevel === undefined;
+  then(() => (isText(running) ? showReady(cli, running, options) : undefined));
   const supervisor = supervisorOf(invocation, (problem) => output.note(`note: ${printable(problem)}`));
   supervisor.ready(`Serving ${running.trustDomain}`);
   await new Promise<void>((resolve) => {
@@ -81,7 +91,7 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
   await printed;
   await supervisor.told;
   stopProgress();
-  output.answer({ event: 'stopped' }, () => 'Stopped.');
+  if (isText(running)) output.answer({ event: 'stopped' }, () => 'Stopped.');
 }
 
 async function showReady(cli: Cli, running: RunningDaemon, { code }: DaemonOptions): Promise<void> {
@@ -219,6 +229,7 @@ async function show(cli: Cli, running: RunningDaemon, event: RegistryEvent): Pro
     device_role_changed: device?.role === 'operator' ? 'is an OPERATOR now' : 'is no longer an operator',
     certificate_revoked: `lost its certificate ${serial}`,
     certificate_superseded: 'uses its new certificate',
+    renewal_asked: 'is asked to renew its certificate',
   }[event.type];
   output.answer(
     { event: event.type, at, device_id: event.deviceId, name, serial },

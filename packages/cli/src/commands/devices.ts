@@ -12,6 +12,7 @@ import { askYes, canAsk } from '../question.ts';
 import { shortId } from '../reference.ts';
 import { chooses, type FilterOptions, filterOf, orders, withFilter } from './device-filter.ts';
 import { devicesNamed, eachDevice, find, noteSameName, resolveDevice } from './device-lookup.ts';
+import { addDevicesRenew } from './devices-renew.ts';
 import { type RevokeOptions, revoke } from './devices-revoke.ts';
 
 const deviceArgument = 'the device: its id, or enough of the beginning or end of the id';
@@ -24,7 +25,7 @@ interface ListOptions extends FilterOptions {
 export function addDevices(program: Command, cli: () => Cli): void {
   const devices = program
     .command('devices')
-    .description('Paired devices: list, rename, label, set roles and host names, revoke, release.');
+    .description('Paired devices: list, rename, label, set roles and host names, renew, revoke, release.');
   withExamples(devices, 'palyra devices list', 'palyra devices revoke 7K3QX9AB');
 
   withExamples(
@@ -130,6 +131,7 @@ export function addDevices(program: Command, cli: () => Cli): void {
       .action((id: string) => release(cli(), id)),
     'palyra devices release 7K3QX9AB',
   );
+  addDevicesRenew(devices, cli);
 }
 
 async function list(cli: Cli, { all = false, sort, ...options }: ListOptions): Promise<void> {

@@ -18,7 +18,7 @@ import { adviceStep, nextStep } from '../next-step.ts';
 import { printable } from '../printable.ts';
 import { resolveId, wholeId } from '../reference.ts';
 import { fields } from '../table.ts';
-import { formatSpan, isoTime, withLocalTimes } from '../time.ts';
+import { formatSpan, formatTime, isoTime, withLocalTimes } from '../time.ts';
 import { devicesNamed, eachDeviceId } from './device-lookup.ts';
 
 export function addStatus(program: Command, cli: () => Cli): void {
@@ -66,6 +66,7 @@ async function status(cli: Cli): Promise<void> {
         seen_at: isoTime(each.seenAtMs),
         is_this: each.isThis,
       })),
+      backup: reply.backup ? backupJson(reply.backup) : null,
       problems: reply.problems.map(({ part, code, message }) => ({
         part: daemonParts.show(part),
         code,
@@ -85,6 +86,7 @@ async function status(cli: Cli): Promise<void> {
         ['requests', String(reply.pendingRequests)],
         ['open codes', String(reply.liveCodes)],
         ...reply.daemons.map((each) => ['shares', daemonLine(each, reply.daemonTimeMs)] as const),
+        ...(reply.backup ? [['last backup', backupWords(cli, reply.backup)] as const] : []),
       ]);
       const problems = reply.problems.map(({ part, code, message }) => {
         const next = isErrorCode(code) ? nextStep(cli, code) : undefined;
@@ -108,6 +110,22 @@ function daemonLine(each: StatusReply['daemons'][number], nowMs: bigint): string
 }
 
 type StatusReply = Awaited<ReturnType<Admin['getStatus']>>;
+type Backup = NonNullable<Awaited<ReturnType<Admin['getStatus']>>['backup']>;
+
+function backupJson({ folder, lastAtMs, lastBytes, nextAtMs }: Backup) {
+  return {
+    folder,
+    last_at: lastAtMs === undefined ? null : isoTime(lastAtMs),
+    last_bytes: lastAtMs === undefined ? null : Number(lastBytes),
+    next_at: isoTime(nextAtMs),
+  };
+}
+
+function backupWords(cli: Cli, { folder, lastAtMs, lastBytes }: Backup): string {
+  if (lastAtMs === undefined) return `none yet in ${folder}`;
+  const size = `${(Number(lastBytes) / 1024 / 1024).toFixed(1)} MiB`;
+  return `${formatTime(Number(lastAtMs), cli.now())}, ${size}, in ${folder}`;
+}
 
 type Explanation = Awaited<ReturnType<Admin['explain']>>;
 

@@ -1,6 +1,5 @@
 // The audit log, with the names of the devices that its rows are about.
 
-import { verifyAudit } from '@palyra/identity';
 import { serialsIn } from '@palyra/identity/certificate';
 import {
   type AuditRow,
@@ -17,6 +16,7 @@ import type { AdminServiceOptions, Methods } from './options.ts';
 
 export function auditMethods({
   identity: { registry },
+  audit,
 }: AdminServiceOptions): Methods<'listAudit' | 'verifyAudit'> {
   return {
     async listAudit({ limit, before, subject, family }) {
@@ -40,7 +40,7 @@ export function auditMethods({
       return { entries: [] };
     },
     async verifyAudit() {
-      const verdict = await verifyAudit(registry);
+      const verdict = await audit.check();
       const rows = BigInt(verdict.rows);
       return verdict.ok
         ? { ok: true, rows, headHash: verdict.headHash }

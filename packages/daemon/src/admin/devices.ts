@@ -16,7 +16,7 @@ import {
 } from '@palyra/rpc/admin';
 import { actorOf, isRemote } from '@palyra/rpc/transport';
 import { parseDevicesQuery, placeAfter } from './device-query.ts';
-import { millis, pageSize, parseReason, parseRole } from './messages.ts';
+import { maxPage, millis, pageSize, parseReason, parseRole } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
 export function deviceMethods(
@@ -32,6 +32,7 @@ export function deviceMethods(
   | 'revokeDevices'
   | 'releaseDevice'
   | 'revokeCertificate'
+  | 'renewDevices'
 > {
   const { identity } = options;
   const { registry } = identity;
@@ -75,6 +76,13 @@ export function deviceMethods(
     },
     revokeCertificate: async ({ serial, reason }, context) =>
       toWireCertificate(await identity.revokeCertificate(serial, parseReason(reason), actorOf(context))),
+    async renewDevices({ ids, all, after, withinMs }, context) {
+      if (all === ids.length > 0 || ids.length > maxPage) throw eitherAllOrSome();
+      const wanted = all ? { after, limit: maxPage } : { ids };
+      const { asked, nextAfter } = await identity.askToRenew(wanted, Number(withinMs), actorOf(context));
+      const connected = asked.filter((id) => options.channels.connectionOf(id)).length;
+      return { asked: asked.length, connected, nextAfter };
+    },
   };
 }
 
@@ -131,6 +139,10 @@ function toWireCertificate(certificate: CertificateRecord) {
     notBeforeMs: millis(certificate.notBefore),
     notAfterMs: millis(certificate.notAfter),
   };
+}
+
+function eitherAllOrSome(): IdentityError {
+  return new IdentityError('MESSAGE_INVALID', `Name up to ${maxPage} devices, or all of them.`);
 }
 
 /** Somebody with a copy of an operator's device must not be able to release it. */

@@ -6,10 +6,12 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import { IdentityError } from '@palyra/identity';
 import {
   accessCheck,
+  type CallObserver,
   connectionOf,
   contextOf,
   defaultHttp2Limits,
   LiveConnections,
+  observed,
   serveHttp2,
 } from '@palyra/rpc/transport';
 
@@ -37,13 +39,14 @@ export async function listenAdmin(
   path: string,
   routes: (router: ConnectRouter) => void,
   onInternal: (error: unknown, method: string) => void,
+  observe?: CallObserver,
 ): Promise<AdminListener> {
   mustFit(path);
   await rm(path, { force: true });
   const server = http2.createServer();
   serveHttp2(server, {
     routes,
-    check: accessCheck(onInternal),
+    check: observed(accessCheck(onInternal), observe),
     readMaxBytes: defaultHttp2Limits.messageBytes,
     onError: onInternal,
     contextValues: () => contextOf({ caller: 'operator', at: 'admin socket' }),

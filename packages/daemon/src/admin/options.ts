@@ -4,9 +4,11 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { IdentityManager } from '@palyra/identity';
 import type { AdminService } from '@palyra/rpc';
 import type { ListenerWord } from '@palyra/rpc/admin';
+import type { AuditWatch } from '../audit-watch.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
 import type { ConsolePasskeys } from '../console/passkeys.ts';
+import type { BackupSchedule } from '../home/backup-schedule.ts';
 import type { FleetPlace } from '../home/shared-database.ts';
 import type { Problem } from '../problems.ts';
 
@@ -24,6 +26,9 @@ export interface AdminServiceOptions {
   readonly authorityChanged: () => Promise<void>;
   readonly listeners: () => readonly { readonly name: ListenerWord; readonly address: string }[];
   readonly problems: () => Promise<readonly Problem[]>;
+  readonly audit: AuditWatch;
+  /** Undefined without scheduled backups. */
+  readonly backups: BackupSchedule | undefined;
   readonly health: HealthHistory;
   /** Makes a login link for the console, or throws if that is not allowed. */
   readonly consoleLogin: () => { readonly url: string; readonly expiresAt: Date };

@@ -3,6 +3,7 @@
 import type { AuditRow, Pairing } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
 import { advices, daemonParts, decisions, explainedKinds, listenerNames } from '@palyra/rpc/admin';
+import type { BackupSchedule } from '../home/backup-schedule.ts';
 import { RowNames, toWireAudit } from './audit.ts';
 import { untilStopped } from './call.ts';
 import { toWireDevice } from './devices.ts';
@@ -51,6 +52,14 @@ export function statusMethods(
   };
 }
 
+function toWireBackup({ folder, last, nextAt }: BackupSchedule) {
+  return {
+    folder,
+    ...(last && { lastAtMs: millis(last.at), lastBytes: BigInt(last.bytes) }),
+    nextAtMs: millis(nextAt),
+  };
+}
+
 async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
   const [counts, problems, daemons] = await Promise.all([
     identity.registry.counts(),
@@ -80,6 +89,7 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
       seenAtMs: millis(seenAt),
       isThis: id === options.fleet?.id,
     })),
+    ...(options.backups && { backup: toWireBackup(options.backups) }),
     problems: problems.map(({ part, error: { code, message } }) => ({
       part: daemonParts.toWire(part),
       code,

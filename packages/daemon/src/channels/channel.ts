@@ -16,6 +16,8 @@ export class Channel {
   readonly quicProblem: string;
   /** The web origin, if the device is a browser. */
   readonly origin: string | undefined;
+  /** Serial of the certificate of its connection. */
+  readonly serial: string;
   ended = false;
   /** Ended because another connection of this device took over. */
   replaced = false;
@@ -25,10 +27,11 @@ export class Channel {
   #probe: PromiseWithResolvers<boolean> | undefined;
   readonly #wakeup = new Wakeup();
 
-  constructor(about: Pick<Channel, 'transport' | 'quicProblem' | 'origin'>) {
+  constructor(about: Pick<Channel, 'transport' | 'quicProblem' | 'origin' | 'serial'>) {
     this.transport = about.transport;
     this.quicProblem = about.quicProblem;
     this.origin = about.origin;
+    this.serial = about.serial;
   }
 
   push(event: Outgoing): void {

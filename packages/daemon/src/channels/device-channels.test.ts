@@ -27,6 +27,7 @@ class Agent {
     const connected = new Agent();
     const events = channels.serve(id, helloOf(agent), connected.#answering(), {
       transport: 'quic',
+      serial: 's',
       signal: AbortSignal.any([signal, connected.#stop.signal]),
       onSecondAgent: async () => options.onSecondAgent?.(),
     });

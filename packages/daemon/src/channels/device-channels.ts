@@ -6,6 +6,7 @@
 //                 └ another agent says hello, the deadline passes, the caller goes, the device is revoked: fails
 
 import { IdentityError } from '@palyra/identity';
+import { renewAfterMs } from '@palyra/identity/device';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { Clock, DeviceId } from '@palyra/identity/values';
 import type { DaemonEvent, DeviceEvent, Hello } from '@palyra/rpc';
@@ -81,8 +82,12 @@ export class DeviceChannels {
       readonly origin?: string | undefined;
       readonly signal: AbortSignal;
       readonly onSecondAgent: () => Promise<void>;
+      /** Serial of the certificate of this connection. */
+      readonly serial: string;
       /** Sent with the welcome. */
       readonly endpoints?: Extract<Outgoing, { case: 'welcome' }>['value']['endpoints'];
+      /** When the device shall renew the certificate. */
+      readonly renewAtMs?: number | undefined;
     },
   ): AsyncGenerator<DaemonEvent> {
     if (await this.#isHeldByAnother(id, agentOf(hello))) {
@@ -91,8 +96,8 @@ export class DeviceChannels {
       throw inUse(id);
     }
     if (options.signal.aborted) return;
-    const { transport, origin } = options;
-    const channel = new Channel({ transport, origin, quicProblem: shown(hello.quicProblem) });
+    const { transport, origin, serial } = options;
+    const channel = new Channel({ transport, origin, serial, quicProblem: shown(hello.quicProblem) });
     const device = this.#connect(id, hello, channel);
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);
@@ -100,8 +105,13 @@ export class DeviceChannels {
     // A read error ends the channel and is reported to the device, which reconnects and resumes.
     this.#take(device, channel, answers).then(end, (error) => channel.fail(error));
     try {
-      const daemonTimeMs = BigInt(this.#clock.now().getTime());
-      const welcome = { daemonTimeMs, ...(options.endpoints && { endpoints: options.endpoints }) };
+      const nowMs = this.#clock.now().getTime();
+      const { endpoints, renewAtMs } = options;
+      const welcome = {
+        daemonTimeMs: BigInt(nowMs),
+        ...(endpoints && { endpoints }),
+        ...(renewAtMs !== undefined && { renewAfterMs: renewAfterMs(renewAtMs, nowMs) }),
+      };
       channel.push({ case: 'welcome', value: welcome });
       let sent = Number(hello.lastSeq);
       while (!channel.ended) {
@@ -157,10 +167,16 @@ export class DeviceChannels {
     };
   }
 
-  /** Ends channels and calls at once if a change of the registry revokes or quarantines their device. */
+  /** Ends channels and calls at once if a change of the registry revokes or quarantines their device. Passes on the wish for a renewal. */
   apply(event: RegistryEvent): void {
     if (event.type === 'device_revoked') this.#drop(event.deviceId, 'DEVICE_REVOKED');
     if (event.type === 'device_quarantined') this.#drop(event.deviceId, 'DEVICE_QUARANTINED');
+    if (event.type !== 'renewal_asked') return;
+    const channel = this.#devices.get(event.deviceId)?.channel;
+    const { serial, renewAt } = event;
+    if (channel?.serial !== serial) return;
+    const after = renewAfterMs(renewAt.getTime(), this.#clock.now().getTime());
+    channel.push({ case: 'renewalAsked', value: { serial, renewAfterMs: after } });
   }
 
   /** A refused device gets no more calls, and its open calls fail. */

@@ -3,6 +3,7 @@
 import { consolePages } from '@palyra/console';
 import { IdentityError } from '@palyra/identity';
 import { codeOf } from '@palyra/identity/values';
+import type { CallObserver } from '@palyra/rpc/transport';
 import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import type { DaemonConfig } from '../config.ts';
 import { listenAt } from '../listeners/places.ts';
@@ -25,6 +26,7 @@ export async function startConsole(options: {
   readonly sessions: ConsoleSessions;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly onError: (error: unknown, where: string) => void;
+  readonly observe?: CallObserver | undefined;
 }): Promise<Console> {
   const { port } = options.config;
   const { sessions, admin } = options;
@@ -41,6 +43,7 @@ export async function startConsole(options: {
     routes: adminRoutes({ ...admin, consoleLogin: refuseLogin, consolePasskeys: passkeys }),
     interceptor: passkeys.interceptor,
     onInternal: options.onError,
+    observe: options.observe,
   };
   const listener = await listenAt(
     { name: 'console', host: '127.0.0.1', port: port ?? usualPort },

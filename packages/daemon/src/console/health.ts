@@ -1,6 +1,6 @@
 // Samples the daemon's counters, so that the console can draw the last hour.
 
-import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 
 export interface HealthSeries {
   readonly name: string;
@@ -42,6 +42,8 @@ function byDevices(event: string): readonly string[] {
   return ['node', 'quic', 'web'].map((listener) => `palyra_listener_events_total{${listener},${event}}`);
 }
 
+const names = shown.flatMap(({ of }) => of.map((name) => name.replace(/\{.*/, '')));
+
 interface Sample {
   readonly atMs: number;
   readonly values: readonly number[];
@@ -61,7 +63,7 @@ export class HealthHistory {
     extra: () => Readonly<Record<string, number>>,
     onError: (error: unknown) => void,
   ) {
-    this.#read = async () => new Map([...(await metrics.numbers()), ...Object.entries(extra())]);
+    this.#read = async () => new Map([...(await metrics.numbers(names)), ...Object.entries(extra())]);
     this.#timer = setInterval(() => this.#keep().catch(onError), sampleMs);
     this.#timer.unref();
   }

@@ -7,7 +7,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
 import { codeOf } from '@palyra/identity/values';
-import { accessCheck, connectHandler, contextOf, isPeerGone } from '@palyra/rpc/transport';
+import {
+  accessCheck,
+  type CallObserver,
+  connectHandler,
+  contextOf,
+  isPeerGone,
+  observed,
+} from '@palyra/rpc/transport';
 import { listenPlainHttp, type PlainHttp } from '../listeners/plain-http.ts';
 import { type ConsolePages, securityHeaders } from './pages.ts';
 import { ConsoleRefusal, type ConsoleSessions } from './sessions.ts';
@@ -20,6 +27,7 @@ export interface ConsoleListenerOptions {
   /** Stands between the access check and the handlers. */
   readonly interceptor: Interceptor;
   readonly onInternal: (error: unknown, where: string) => void;
+  readonly observe?: CallObserver | undefined;
 }
 
 export interface ConsoleListener {
@@ -52,7 +60,10 @@ export async function listenConsole(options: ConsoleListenerOptions): Promise<Co
   const { sessions, pages } = options;
   const rpc = connectHandler({
     routes: options.routes,
-    interceptors: [accessCheck(options.onInternal).interceptor, options.interceptor],
+    interceptors: [
+      observed(accessCheck(options.onInternal), options.observe).interceptor,
+      options.interceptor,
+    ],
     readMaxBytes: maxMessageBytes,
     grpc: false,
     grpcWeb: false,

@@ -1,7 +1,7 @@
-// The backup file: age (age-encryption.org/v1, scrypt) around a magic line, a line of JSON, and the registry as an
+// The backup file: age (age-encryption.org/v1) around a magic line, a line of JSON, and the registry as an
 // SQLite file. `age -d` can also open it.
 
-import { randomBytes } from 'node:crypto';
+import { createHash, type Hash, randomBytes } from 'node:crypto';
 import { type BigIntStats, createReadStream } from 'node:fs';
 import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -9,9 +9,11 @@ import { Readable } from 'node:stream';
 import { IdentityError } from '@palyra/identity';
 import { parseTrustDomain } from '@palyra/identity/certificate';
 import { codeOf, parseDeviceId } from '@palyra/identity/values';
+import type { Decrypter } from 'age-encryption';
 import { z } from 'zod';
 import { configSchema, type DaemonConfigInput } from '../config.ts';
 import type { RegistryCopy } from './backup-copy.ts';
+import { type BackupKey, type BackupOpener, decrypterFor, encrypterFor } from './backup-key.ts';
 import { unlessMissing } from './file-error.ts';
 
 const magic = 'palyra-backup-v2';
@@ -39,32 +41,67 @@ export interface BackupContents {
 }
 
 /**
- * Writes the file, whole or not at all.
- * @param earlier the file to replace after the new one is complete. Default: none.
- * @throws BACKUP_EXISTS for a file that must not be replaced; errors of the disk.
+ * Writes the file, whole or not at all, and reads it again before it gets its name.
+ * @param options.earlier the file to replace after the new one is complete. Default: none.
+ * @param options.signal ends the work with its reason.
+ * @throws BACKUP_EXISTS for a file that must not be replaced; BACKUP_UNREADABLE when the disk gives back something else;
+ *   errors of the disk.
  */
 export async function writeBackup(
   file: string,
   { head, registry }: BackupContents,
-  { passphrase, scryptLogN }: { readonly passphrase: string; readonly scryptLogN: number },
-  earlier: BigIntStats | undefined,
+  key: BackupKey,
+  { earlier, signal }: { readonly earlier?: BigIntStats | undefined; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
-  const { Encrypter } = await import('age-encryption');
-  const encrypter = new Encrypter();
-  encrypter.setPassphrase(asTyped(passphrase));
-  encrypter.setScryptWorkFactor(scryptLogN);
-  const plain = Readable.toWeb(Readable.from(contents(head, registry.path))) as ReadableStream<Uint8Array>;
+  const { encrypter, check } = await encrypterFor(key);
+  const written = createHash('sha256');
+  const bytes = hashed(contents(head, registry.path), written, signal);
+  const plain = Readable.toWeb(Readable.from(bytes)) as ReadableStream<Uint8Array>;
   // A unique name, so that no other file of the user is touched.
   const partial = `${file}.${randomBytes(16).toString('hex')}.partial`;
   await registry.announce(partial);
   try {
     await writeNew(partial, await encrypter.encrypt(plain));
+    await mustHold(partial, check, written.digest('hex'), signal);
     if (earlier) await replaceSame(earlier, partial, file);
     else await linkNew(partial, file);
   } finally {
     await rm(partial, { force: true });
   }
   await syncFolder(dirname(resolve(file)));
+}
+
+/** Decrypts all of the file. @throws BACKUP_UNREADABLE unless it holds the bytes with this hash. */
+async function mustHold(file: string, check: Decrypter, sha256: string, signal?: AbortSignal): Promise<void> {
+  const read = createHash('sha256');
+  const source = createReadStream(file);
+  try {
+    const plain = await check.decrypt(Readable.toWeb(source) as ReadableStream<Uint8Array>);
+    for await (const _ of hashed(plain, read, signal));
+  } catch (cause) {
+    if (signal?.aborted || isOfSystem(cause)) throw cause;
+    throw notAsWritten(cause);
+  } finally {
+    source.destroy();
+  }
+  if (read.digest('hex') !== sha256) throw notAsWritten();
+}
+
+async function* hashed(
+  bytes: AsyncIterable<Uint8Array>,
+  hash: Hash,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of bytes) {
+    signal?.throwIfAborted();
+    hash.update(chunk);
+    yield chunk;
+  }
+}
+
+function notAsWritten(cause?: unknown): IdentityError {
+  const message = 'The backup was written, but the disk gives back something else. It was removed.';
+  return new IdentityError('BACKUP_UNREADABLE', message, { cause });
 }
 
 /** @throws BACKUP_EXISTS */
@@ -118,27 +155,22 @@ async function syncFolder(path: string): Promise<void> {
   await folder.sync();
 }
 
-/** Normalises the passphrase, because systems encode a typed umlaut differently (RFC 8265, section 4.2). */
-const asTyped = (passphrase: string) => passphrase.normalize('NFC');
-
 /** Reads the head of a backup. @throws BACKUP_UNREADABLE; errors of the disk. */
-export async function readBackupHead(file: string, passphrase: string): Promise<BackupHead> {
-  return readBackup(file, passphrase, async (head) => head);
+export async function readBackupHead(file: string, opener: BackupOpener): Promise<BackupHead> {
+  return readBackup(file, opener, async (head) => head);
 }
 
 /**
  * Decrypts a backup.
  * @param take gets the data after the head; unread parts are not authenticated.
- * @throws BACKUP_UNREADABLE for a wrong passphrase or a damaged file; errors of the disk.
+ * @throws BACKUP_UNREADABLE for a wrong passphrase or identity, or a damaged file; errors of the disk.
  */
 export async function readBackup(
   file: string,
-  passphrase: string,
+  opener: BackupOpener,
   take: (head: BackupHead, registry: AsyncIterable<Uint8Array>) => Promise<BackupHead>,
 ): Promise<BackupHead> {
-  const { Decrypter } = await import('age-encryption');
-  const decrypter = new Decrypter();
-  decrypter.addPassphrase(asTyped(passphrase));
+  const decrypter = await decrypterFor(opener);
   await stat(file);
   const source = createReadStream(file);
   try {
@@ -159,17 +191,21 @@ export async function readBackup(
     return await take(head, rest(start.subarray(end + 1), chunks));
   } catch (cause) {
     // Errors of the disk are reported as such.
-    if (cause instanceof Error && 'code' in cause && 'syscall' in cause) throw cause;
+    if (isOfSystem(cause)) throw cause;
+    const wrong = 'passphrase' in opener ? 'the passphrase is wrong' : 'none of the identities is for it';
     throw unreadable(
       cause instanceof z.ZodError
         ? `${file} opens, but its description is invalid (${[...new Set(cause.issues.map(({ path }) => String(path[0] ?? 'all fields')))].join(', ')})`
-        : `${file} cannot be opened: the passphrase is wrong, or the file is damaged or not a backup`,
+        : `${file} cannot be opened: ${wrong}, or the file is damaged or not a backup`,
       cause,
     );
   } finally {
     source.destroy();
   }
 }
+
+const isOfSystem = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && 'syscall' in error;
 
 export function unreadable(why: string, cause: unknown): IdentityError {
   return new IdentityError('BACKUP_UNREADABLE', `${why}. Nothing was changed.`, { cause });

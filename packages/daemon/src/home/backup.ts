@@ -1,7 +1,8 @@
-// A backup: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs.
+// A backup: the whole state of a daemon in one encrypted file (backup-file.ts), made while the daemon runs: by another process, or
+// by the daemon itself (backup-schedule.ts).
 
 import type { BigIntStats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { IdentityError } from '@palyra/identity';
 import { checkStrength, type KeyPlace, keyPlaceOf, type SecretReader } from '@palyra/identity/keys';
 import { type AuditRow, mustBelongTogether, type RegistryReads } from '@palyra/identity/registry';
@@ -16,6 +17,7 @@ import {
 } from '../config.ts';
 import { withRegistryCopy } from './backup-copy.ts';
 import { type BackupHead, mustNotExist, readBackupHead, writeBackup } from './backup-file.ts';
+import type { BackupKey } from './backup-key.ts';
 import { readCaKeys } from './ca-key.ts';
 import { unlessMissing, withFileErrors } from './file-error.ts';
 import { checkHome, findDaemon } from './home.ts';
@@ -24,7 +26,7 @@ import type { DaemonPaths } from './paths.ts';
 import { mustBeInFile } from './registry-place.ts';
 
 /** log2 of scrypt's N: seconds for each guess at the passphrase, and for opening the backup. */
-const SCRYPT_LOG_N = 18;
+export const SCRYPT_LOG_N = 18;
 
 export interface BackupSummary {
   readonly madeAt: Date;
@@ -68,44 +70,98 @@ export async function backupHome(
     // The registry is copied first. Every authority in it then has its key among the secrets, which are written
     // earlier.
     withRegistryCopy(paths, async (registry) => {
-      const { head, ...counted } = await describe(paths, registry.path, clock.now());
-      const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
-      await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, earlier);
-      const { madeAtMs, daemonId, trustDomain } = head;
-      return { madeAt: new Date(madeAtMs), daemonId, trustDomain, ...counted };
+      // The configuration as written, so that missing fields get the defaults of the restoring daemon.
+      const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
+      const config = parseConfig(input, paths.config);
+      const secrets = await readSecrets(paths, config);
+      try {
+        const state = { paths, input, config, secrets };
+        const { head, ...counted } = await describe(state, registry.path, clock.now());
+        const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
+        await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, { earlier });
+        return summaryOf(head, counted);
+      } finally {
+        await secrets.close();
+      }
     }),
   );
 }
 
+/** The state of a daemon, as its own process has it open. */
+export interface DaemonState {
+  readonly paths: DaemonPaths;
+  /** The configuration as written, and as read. */
+  readonly input: unknown;
+  readonly config: DaemonConfig;
+  readonly secrets: SecretReader;
+}
+
+/**
+ * A running daemon backs itself up, into a file that must not exist.
+ * @throws REGISTRY_LOST, BACKUP_EXISTS, BACKUP_UNREADABLE, STORE_FULL, STORE_PERMISSIONS, STORE_FAILED, and the reason
+ *   of the signal.
+ */
+export async function backUpOwn(
+  state: DaemonState,
+  file: string,
+  key: BackupKey,
+  { now, signal }: { readonly now: Date; readonly signal: AbortSignal },
+): Promise<BackupSummary> {
+  await mustNotExist(file);
+  await withFileErrors(state.paths.path, () => mustHaveRoom(state.paths));
+  return withFileErrors(file, () =>
+    withRegistryCopy(state.paths, async (registry) => {
+      signal.throwIfAborted();
+      const { head, ...counted } = await describe(state, registry.path, now);
+      await writeBackup(file, { head, registry }, key, { signal });
+      return summaryOf(head, counted);
+    }),
+  );
+}
+
+/** What must stay free on the disk of the home while a copy of the registry is there, bytes. */
+const roomBytes = 64 * 1024 * 1024;
+
+/** A backup must not fill the disk on which the daemon works. @throws STORE_FULL */
+async function mustHaveRoom({ path, registry }: DaemonPaths): Promise<void> {
+  const { bavail, bsize } = await statfs(path);
+  const { size } = await stat(registry);
+  if (bavail * bsize >= size + roomBytes) return;
+  const megabytes = (bytes: number) => `${Math.ceil(bytes / 1024 / 1024)} MiB`;
+  throw new IdentityError(
+    'STORE_FULL',
+    `A backup needs ${megabytes(size + roomBytes)} of free space on the disk of ${path}, where ${megabytes(bavail * bsize)} are free. Nothing was changed.`,
+  );
+}
+
+function summaryOf(
+  { madeAtMs, daemonId, trustDomain }: BackupHead,
+  counted: Pick<BackupSummary, 'devices' | 'caKeys'>,
+): BackupSummary {
+  return { madeAt: new Date(madeAtMs), daemonId, trustDomain, ...counted };
+}
+
 /** Refuses a backup that could not be restored, because an incomplete copy might replace a good backup. */
-async function describe(
-  paths: DaemonPaths,
+function describe(
+  { paths, input, config, secrets }: DaemonState,
   copy: string,
   now: Date,
 ): Promise<{ head: BackupHead; devices: number; caKeys: KeyPlace }> {
-  // The configuration as written, so that missing fields get the defaults of the restoring daemon.
-  const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
-  const config = parseConfig(input, paths.config);
-  const secrets = await readSecrets(paths, config);
-  try {
-    return await lookAtSqliteRegistry({ path: copy }, async (registry) => {
-      const daemonId = await mustBelongTogether(secrets, registry);
-      const caKeys = await keyPlaceOf(registry);
-      if (caKeys.provider === 'secret-store') await mustHaveKeys(paths, config, secrets, registry);
-      const { devices } = await registry.counts();
-      const head: BackupHead = {
-        madeAtMs: now.getTime(),
-        daemonId,
-        trustDomain: (await registry.setting('trust_domain')) ?? '',
-        audit: await registry.auditHead(),
-        config: input as DaemonConfigInput,
-        secrets: await readAll(secrets),
-      };
-      return { head, devices, caKeys };
-    });
-  } finally {
-    await secrets.close();
-  }
+  return lookAtSqliteRegistry({ path: copy }, async (registry) => {
+    const daemonId = await mustBelongTogether(secrets, registry);
+    const caKeys = await keyPlaceOf(registry);
+    if (caKeys.provider === 'secret-store') await mustHaveKeys(paths, config, secrets, registry);
+    const { devices } = await registry.counts();
+    const head: BackupHead = {
+      madeAtMs: now.getTime(),
+      daemonId,
+      trustDomain: (await registry.setting('trust_domain')) ?? '',
+      audit: await registry.auditHead(),
+      config: input as DaemonConfigInput,
+      secrets: await readAll(secrets),
+    };
+    return { head, devices, caKeys };
+  });
 }
 
 /** @throws SECRET_NOT_FOUND naming the authority */
@@ -139,7 +195,7 @@ async function earlierFile(
 ): Promise<BigIntStats | undefined> {
   const found = await stat(file, { bigint: true }).catch(unlessMissing);
   if (!found) return undefined;
-  const old = await readBackupHead(file, passphrase).catch((error) => {
+  const old = await readBackupHead(file, { passphrase }).catch((error) => {
     if (error instanceof IdentityError && error.code === 'BACKUP_UNREADABLE')
       throw mayNotReplace(file, 'it is not a backup with this passphrase');
     throw error;

@@ -11,6 +11,7 @@ import { type DaemonConfig, parseConfig, readablePart, readConfig, readConfigInp
 import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listeners/places.ts';
 import { withoutQuic } from '../problems.ts';
 import { tryToken } from './ca-key.ts';
+import { examineBackups } from './doctor-backup.ts';
 import { examineRegistry, takesPin } from './doctor-registry.ts';
 import { type Find, type Finding, problem, problemOf } from './finding.ts';
 import { findDaemon } from './home.ts';
@@ -94,6 +95,7 @@ export async function examineHome(
   }
   if (!(await isThere(paths.path))) return findings;
   await find('disk', () => examineSpace(paths));
+  await find('backup', () => examineBackups(config, paths, now));
   let secrets: (SecretReader & { close(): Promise<void> }) | undefined;
   await find('secrets', async () => {
     // Its problems were already reported.

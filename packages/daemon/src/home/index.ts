@@ -2,6 +2,7 @@ export { type Explanation, explain } from '../admin/explain.ts';
 export { withSetting } from '../setting.ts';
 export { type BackupOptions, type BackupSummary, backupHome } from './backup.ts';
 export { mustNotExist } from './backup-file.ts';
+export { type BackupOpener, readIdentities } from './backup-key.ts';
 export { type ExamineOptions, examineHome } from './doctor.ts';
 export type { Finding } from './finding.ts';
 export { checkHome, findDaemon, takeHome } from './home.ts';

@@ -9,6 +9,7 @@ import { mustFit } from '../admin/listener.ts';
 import type { DaemonConfig } from '../config.ts';
 import { Notice } from '../notices/notice.ts';
 import { withSetting } from '../setting.ts';
+import { checkBackupKey } from './backup-schedule.ts';
 import { mustGiveMasterKey } from './master-key.ts';
 import type { DaemonPaths } from './paths.ts';
 import { isShared, mustSuitFleet } from './registry-place.ts';
@@ -30,6 +31,7 @@ export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths)
       isShared(config) && config.masterKey.from === 'key-file' && (await openSharedKey(paths, config)),
     () => openNotice({ command }),
     () => openNotice({ webhook }),
+    async () => config.backup && (await checkBackupKey(config.backup)),
   ];
   const unsuitable = await problemsOf([() => mustSuitFleet(config)]);
   return [...unsuitable, ...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];

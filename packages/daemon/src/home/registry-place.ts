@@ -20,6 +20,10 @@ export function mustSuitFleet(config: DaemonConfig): void {
     throw refused(
       'caKey: a token is not supported together with registry.from "postgres" yet. The CA keys are in the database, sealed: take caKey out.',
     );
+  if (config.backup)
+    throw refused(
+      'backup: registry.from "postgres" is backed up with the database, as docs/fleet.md says. Take backup out.',
+    );
   if (config.masterKey.from === 'passphrase-file')
     throw refused(
       'masterKey: registry.from "postgres" needs the same key on every daemon, and a passphrase gives each home another one. Use a key file or a credential: openssl rand -hex 32',

@@ -20,6 +20,7 @@ import { type DaemonConfig, parseConfig, readConfig } from '../config.ts';
 import { auditRow, type BackupSummary } from './backup.ts';
 import { contentsOf, mustBeWhole } from './backup-contents.ts';
 import { type BackupHead, readBackup, writeNew } from './backup-file.ts';
+import type { BackupOpener } from './backup-key.ts';
 import { openCaKeys } from './ca-key.ts';
 import { withFileErrors } from './file-error.ts';
 import { readFleetFile } from './fleet-file.ts';
@@ -27,11 +28,10 @@ import { rememberConfig, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 import { type DaemonPaths, daemonPaths, withConfig } from './paths.ts';
 
-export interface RestoreOptions {
+/** With the passphrase of the backup, or the identities of one of its recipients. */
+export type RestoreOptions = BackupOpener & {
   /** Path of the backup. */
   readonly file: string;
-  /** The passphrase that the backup was sealed with. */
-  readonly passphrase: string;
   /** A configuration outside the home for the next start. Default: the one in the backup becomes config.json. */
   readonly configFile?: string;
   /**
@@ -43,7 +43,7 @@ export interface RestoreOptions {
   readonly revokedLater?: readonly DeviceId[];
   /** Default: the system's. */
   readonly clock?: RunningClock;
-}
+};
 
 export interface RestoreSummary extends BackupSummary {
   /** Revoked again, because the backup was older than their revocation. */
@@ -75,7 +75,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
       await rm(staging, { recursive: true, force: true });
       await mkdir(staging, { mode: 0o700 });
       const paths = daemonPaths(homePath, 'daemon.restoring');
-      const head = await readBackup(options.file, options.passphrase, async (found, registry) => {
+      const head = await readBackup(options.file, options, async (found, registry) => {
         await writeNew(paths.registry, registry);
         return found;
       });

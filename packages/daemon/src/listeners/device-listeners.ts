@@ -6,6 +6,7 @@ import { hasCode } from '@palyra/identity';
 import { formatEndpoint } from '@palyra/identity/values';
 import { UnfinishedBytes } from '@palyra/rpc/portable';
 import {
+  type CallObserver,
   type DeviceListener,
   type DeviceTrust,
   defaultHttp2Limits,
@@ -21,7 +22,7 @@ import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { DaemonConfig } from '../config.ts';
 import { refuseLogin } from '../console/console.ts';
-import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 import { withoutQuic } from '../problems.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';
@@ -38,6 +39,7 @@ export interface DeviceListenersOptions {
   readonly channels: DeviceChannels;
   readonly credential: DaemonCredential;
   readonly metrics: DaemonMetrics;
+  readonly observe: CallObserver;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly listeners: OpenListeners;
 }
@@ -50,7 +52,7 @@ export async function listenForDevices(
   options: DeviceListenersOptions,
   run: Run,
 ): Promise<{ readonly gate: StartGate; readonly forDevices: ForDevices }> {
-  const { stores, own, channels, credential, admin, metrics, listeners } = options;
+  const { stores, own, channels, credential, admin, metrics, observe, listeners } = options;
   const { config, identity } = stores;
   const gate = new StartGate(identity);
   const shared: ForDevices = {
@@ -66,6 +68,7 @@ export async function listenForDevices(
     ownCalls: { access: own.access, stopping: run.stopping },
     unfinished: new UnfinishedBytes(),
     onInternal: run.onError,
+    observe,
     clock: run.clock,
   };
   const count = (name: string) => (event: ListenerEvent) => metrics.countListener(name, event);

@@ -44,6 +44,8 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, 
           signal: context.signal,
           onSecondAgent,
           endpoints: toWireEndpoints(endpoints),
+          serial: caller.serial,
+          renewAtMs: caller.renewAtMs,
         };
         yield* channels.serve(caller.deviceId, first.value, answersOf(events), options);
         throwIfBrokenOff(context.signal);

@@ -1,7 +1,7 @@
 // The listeners for operators on the daemon's own machine: the console for a browser, the admin socket for `palyra`.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import { reflectionRoutes } from '@palyra/rpc/transport';
+import { type CallObserver, reflectionRoutes } from '@palyra/rpc/transport';
 import { listenAdmin } from '../admin/listener.ts';
 import { type AdminServiceOptions, adminRoutes } from '../admin/routes.ts';
 import { refuseWithoutConsole, startConsole } from '../console/console.ts';
@@ -16,17 +16,18 @@ export interface OperatorListenersOptions {
   readonly stores: Stores;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly sessions: ConsoleSessions;
+  readonly observe: CallObserver;
   readonly listeners: OpenListeners;
 }
 
 export async function listenForOperators(
-  { stores, admin, sessions, listeners }: OperatorListenersOptions,
+  { stores, admin, sessions, observe, listeners }: OperatorListenersOptions,
   run: Run,
 ): Promise<void> {
   const { config, home } = stores;
   const { onError } = run;
   const console = config.console.enabled
-    ? await startConsole({ config: config.console, sessions, admin, onError })
+    ? await startConsole({ config: config.console, sessions, admin, onError, observe })
     : undefined;
   if (console) {
     run.undo(() => console.close());
@@ -39,7 +40,9 @@ export async function listenForOperators(
     adminRoutes({ ...admin, consoleLogin })(router);
     reflectionRoutes(router);
   };
-  const socket = await withFileErrors(home.adminSocket, () => listenAdmin(home.adminSocket, routes, onError));
+  const socket = await withFileErrors(home.adminSocket, () =>
+    listenAdmin(home.adminSocket, routes, onError, observe),
+  );
   run.undo(() => socket.close(atOnce));
   listeners.add({ name: 'admin', address: home.adminSocket, close: (until) => socket.close(until) });
 }

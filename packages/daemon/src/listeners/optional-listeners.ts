@@ -1,7 +1,8 @@
 // Listeners for other programs, over plain HTTP. Each is off unless the configuration gives it a port.
 
 import { formatEndpoint } from '@palyra/identity/values';
-import { listenMetrics } from '../metrics.ts';
+import type { DaemonPart } from '@palyra/rpc/admin';
+import { listenMetrics } from '../metrics/listener.ts';
 import type { Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
 import type { VitalSigns } from '../start/vital-signs.ts';
@@ -9,6 +10,9 @@ import type { OpenListeners } from './open-listeners.ts';
 import { listenAt, type Place } from './places.ts';
 import type { PlainHttp } from './plain-http.ts';
 import { listenPublish } from './publish-listener.ts';
+
+/** Parts whose problem keeps no device from being served. */
+const servesAnyway: ReadonlySet<DaemonPart> = new Set<DaemonPart>(['audit', 'backup']);
 
 export async function listenForPrograms(
   { config, identity }: Stores,
@@ -32,7 +36,7 @@ export async function listenForPrograms(
   const isReady = async () => {
     if (run.stopping.aborted) return false;
     await identity.registry.counts();
-    return (await problems()).length === 0;
+    return (await problems()).every(({ part }) => servesAnyway.has(part));
   };
   await listen('metrics', (at) => listenMetrics(at, metrics, isReady, run.onError), '/metrics');
 }

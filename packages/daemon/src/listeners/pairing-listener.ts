@@ -3,8 +3,8 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
 import { UnfinishedBytes } from '@palyra/rpc/portable';
-import { Http2Listener } from '@palyra/rpc/transport';
-import type { DaemonMetrics } from '../metrics.ts';
+import { type CallObserver, Http2Listener } from '@palyra/rpc/transport';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
@@ -26,6 +26,7 @@ export interface PairingListenerOptions {
   readonly credential: DaemonCredential;
   readonly openLimit: OpenLimit;
   readonly metrics: DaemonMetrics;
+  readonly observe: CallObserver;
   readonly listeners: OpenListeners;
 }
 
@@ -45,7 +46,7 @@ export function routesForAnybody(
 }
 
 export async function listenForPairing(
-  { stores, credential, openLimit, metrics, listeners }: PairingListenerOptions,
+  { stores, credential, openLimit, metrics, observe, listeners }: PairingListenerOptions,
   run: Run,
 ): Promise<void> {
   const { config, identity } = stores;
@@ -65,6 +66,7 @@ export async function listenForPairing(
         waitingStreams: 24,
       },
       onInternal: run.onError,
+      observe,
       onEvent: (event) => metrics.countListener('pairing', event),
       clock: run.clock,
     }),

@@ -4,7 +4,7 @@ import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/valu
 import { UnfinishedBytes } from '@palyra/rpc/portable';
 import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { ChannelDeviceListener } from '@palyra/transport-websocket';
-import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 import { atOnce, type Run } from '../start/run.ts';
 import type { Stores } from '../start/stores.ts';
 import type { ForDevices } from './device-listeners.ts';

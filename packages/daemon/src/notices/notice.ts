@@ -23,6 +23,8 @@ export interface NoticeOptions {
   readonly now: () => Date;
   /** Called when a notice fails. The error contains neither the secret nor the query of the address. */
   readonly onError: (error: unknown, where: string) => void;
+  /** Counts a notice that was delivered, or failed. */
+  readonly onEnd?: (way: 'command' | 'webhook', isDelivered: boolean) => void;
 }
 
 const timeoutMs = 10_000;
@@ -64,9 +66,9 @@ export class Notice {
     if (!told) return;
     const { command, webhook } = this.#options.config;
     const body = JSON.stringify({ type: told.type, daemon_id: this.#options.daemonId, ...told.facts });
-    if (command) this.#give(told.type, 'the command of a notice', () => run(command, body, this.#end.signal));
+    if (command) this.#give(told.type, 'command', () => run(command, body, this.#end.signal));
     if (webhook) {
-      this.#give(told.type, 'the webhook of a notice', () => this.#deliver(webhook.url, told.id, body));
+      this.#give(told.type, 'webhook', () => this.#deliver(webhook.url, told.id, body));
     }
   }
 
@@ -75,8 +77,9 @@ export class Notice {
     this.#end.abort();
   }
 
-  #give(kind: string, what: string, give: () => Promise<void>): void {
-    const { onError } = this.#options;
+  #give(kind: string, way: 'command' | 'webhook', give: () => Promise<void>): void {
+    const { onError, onEnd } = this.#options;
+    const what = `the ${way} of a notice`;
     const underWay = this.#underWay.get(kind) ?? 0;
     if (underWay >= maxAtOnce) {
       onError(
@@ -86,13 +89,19 @@ export class Notice {
         ),
         what,
       );
+      onEnd?.(way, false);
       return;
     }
     this.#underWay.set(kind, underWay + 1);
     give()
-      .catch((error) => {
-        if (!this.#end.signal.aborted) onError(error, what);
-      })
+      .then(
+        () => onEnd?.(way, true),
+        (error) => {
+          if (this.#end.signal.aborted) return;
+          onError(error, what);
+          onEnd?.(way, false);
+        },
+      )
       .finally(() => {
         this.#underWay.set(kind, this.#underWay.get(kind)! - 1);
       });

@@ -1,4 +1,4 @@
-// The only request that a daemon sends to a third party's server. The server's certificate is verified against the system's
+// The only request that a daemon sends to a third party's server: a notice, or its traces. The server's certificate is verified against the system's
 // authorities and those that the operator adds to Node. Environment variables cannot switch the verification off.
 
 import { constants } from 'node:crypto';
@@ -14,7 +14,7 @@ const verified = {
 } as const;
 
 export interface WebhookMessage {
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly headers: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 }

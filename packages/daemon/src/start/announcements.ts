@@ -2,7 +2,7 @@
 
 import type { RegistryEvent } from '@palyra/identity/registry';
 import { LanAnnouncer } from '../lan/announce.ts';
-import type { DaemonMetrics } from '../metrics.ts';
+import type { DaemonMetrics } from '../metrics/metrics.ts';
 import { Notice } from '../notices/notice.ts';
 import type { Run } from './run.ts';
 import type { Stores } from './stores.ts';
@@ -16,13 +16,20 @@ export async function passOnChanges(
 ): Promise<void> {
   const { daemonId, registry } = identity;
   const { clock, onError } = run;
-  const notice = await Notice.open({ config: config.notice, daemonId, now: () => clock.now(), onError });
+  const notice = await Notice.open({
+    config: config.notice,
+    daemonId,
+    now: () => clock.now(),
+    onError,
+    onEnd: (way, isDelivered) => metrics.notices.count(way, isDelivered),
+  });
   run.undo(() => notice.close());
   // Of a fleet, the daemon that has made a change notifies the operator, and counts it.
   const here = (take: (event: RegistryEvent) => void) =>
     registry.subscribe((event, origin) => origin === 'here' && take(event));
   run.undo(here((event) => notice.take(event)));
   run.undo(here((event) => metrics.countRegistry(event)));
+  run.undo(here((event) => run.log?.change(event)));
   if (onEvent) run.undo(registry.subscribe(onEvent));
 }
 

@@ -2,18 +2,23 @@
 
 import { IdentityError } from '@palyra/identity';
 import { type RunningClock, systemClock } from '@palyra/identity/values';
+import type { DaemonLog, LogOptions } from './log.ts';
 
 export interface RunOptions {
   /** Default: the system clock. */
   readonly clock?: RunningClock;
   /** Called with errors for the log: bugs and failing disks. They never contain a secret. */
   readonly onError?: (error: unknown, where: string) => void;
+  /** Writes the log, if the configuration or `log.level` asks for one. Errors then go there, and not to `onError`. */
+  readonly log?: LogOptions;
 }
 
 export class Run {
   readonly clock: RunningClock;
   readonly onError: (error: unknown, where: string) => void;
   readonly startedAt: Date;
+  /** Undefined until the configuration is known, and if nobody asks for a log. */
+  log: DaemonLog | undefined;
   readonly #stopping = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly #undo: (() => void | Promise<void>)[] = [];
@@ -24,7 +29,7 @@ export class Run {
 
   constructor({ clock = systemClock, onError = () => {} }: RunOptions) {
     this.clock = clock;
-    this.onError = onError;
+    this.onError = (error, where) => (this.log ? this.log.error(error, where) : onError(error, where));
     this.startedAt = clock.now();
   }
 

@@ -2,8 +2,10 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { IdentityManager } from '@palyra/identity';
+import type { SecretReader } from '@palyra/identity/keys';
 import { defaultPairingLimits, type PairingLimits } from '@palyra/identity/values';
-import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfig } from '../config.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from '../config.ts';
 import { removeLeftCopies } from '../home/backup-copy.ts';
 import { openCaKeys } from '../home/ca-key.ts';
 import { type DaemonHome, findDaemon, takeHome } from '../home/home.ts';
@@ -11,11 +13,17 @@ import { together, unusableSettings } from '../home/obstacles.ts';
 import { openHome } from '../home/open-home.ts';
 import type { FleetPlace } from '../home/shared-database.ts';
 import { onThisMachine, unusablePlaces } from '../listeners/places.ts';
+import { openTraces, type Traces } from '../traces/traces.ts';
+import { DaemonLog, type LogOptions } from './log.ts';
 import type { Run } from './run.ts';
 
 export interface Stores {
   readonly home: DaemonHome;
   readonly config: DaemonConfig;
+  /** The configuration as written. */
+  readonly input: unknown;
+  readonly secrets: SecretReader;
+  readonly traces: Traces | undefined;
   readonly identity: IdentityManager;
   /** Undefined for a registry in a file, which only this daemon has. */
   readonly fleet: FleetPlace | undefined;
@@ -27,15 +35,21 @@ export interface StoresOptions {
   readonly home: string;
   readonly config?: DaemonConfigInput;
   readonly configFile?: string;
+  readonly log?: LogOptions;
 }
 
 /** @throws HOME_IN_USE, STORE_PERMISSIONS, MASTER_KEY_WRONG, MESSAGE_INVALID for the configuration, and errors of the stores. */
 export async function openStores(options: StoresOptions, run: Run): Promise<Stores> {
-  const { home, config, notes } = await openConfiguredHome(options, run);
+  const { home, config, input, notes } = await openConfiguredHome(options, run);
+  const logLevel = options.log?.level ?? config.log?.level;
+  if (options.log && logLevel) run.log = new DaemonLog(logLevel, options.log.write);
+  const traces = await openTraces(config.traces, packageJson.version, run.onError);
+  if (traces) run.undo(() => traces.close());
   await removeLeftCopies(home);
-  const { secrets, registry, fleet } = await openHome(home, config, run.onError);
+  const { secrets, registry: opened, fleet } = await openHome(home, config, run.onError);
   run.undo(() => secrets.close());
-  run.undo(() => registry.close());
+  run.undo(() => opened.close());
+  const registry = traces?.registry(opened) ?? opened;
   const authorityKeys = await openCaKeys(config, home, secrets, registry);
   run.undo(() => Promise.race([authorityKeys.close(), run.over]));
   // The registry records which key on the token the next attempt must use.
@@ -50,19 +64,18 @@ export async function openStores(options: StoresOptions, run: Run): Promise<Stor
     ...(config.trustDomain !== undefined && { trustDomain: config.trustDomain }),
   });
   await identity.tick();
-  return { home, config, identity, fleet, notes };
+  return { home, config, input, secrets, traces, identity, fleet, notes };
 }
 
 async function openConfiguredHome(
   options: StoresOptions,
   run: Run,
-): Promise<Omit<Stores, 'identity' | 'fleet'>> {
+): Promise<Omit<Stores, 'identity' | 'fleet' | 'secrets' | 'traces'>> {
   const taken = await takeHome(options.home);
   run.undo(() => (run.mustKeep ? taken.release() : taken.abandon()));
   const home = options.config ? taken : { ...taken, ...(await findDaemon(options.home, options.configFile)) };
-  const wanted = options.config
-    ? parseConfig(options.config, 'The configuration')
-    : await readConfig(home.config, { mustExist: home.isConfigNamed });
+  const input = options.config ?? (await readConfigInput(home.config, { mustExist: home.isConfigNamed }));
+  const wanted = parseConfig(input, options.config ? 'The configuration' : home.config);
   const config = await onThisMachine(wanted);
   const obstacles = async () => [
     ...(await unusableSettings(config, home)),
@@ -72,7 +85,7 @@ async function openConfiguredHome(
   const [first, ...others] = home.isNew ? await obstacles() : [];
   if (first) throw together([first, ...others]);
   run.obstacles = obstacles;
-  return { home, config, notes: isDeepStrictEqual(config, wanted) ? [] : [withoutIpv6] };
+  return { home, config, input, notes: isDeepStrictEqual(config, wanted) ? [] : [withoutIpv6] };
 }
 
 const withoutIpv6 =

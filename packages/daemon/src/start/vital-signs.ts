@@ -1,43 +1,80 @@
 // The health of a running daemon: its metrics, the samples for the console's charts, and its current problems.
 
 import { quicTraffic } from '@palyra/transport-quic';
+import { AuditWatch } from '../audit-watch.ts';
 import { HealthHistory } from '../console/health.ts';
 import type { ConsoleSessions } from '../console/sessions.ts';
+import { BackupSchedule } from '../home/backup-schedule.ts';
 import type { OpenLimit } from '../listeners/open-limit.ts';
 import type { OpenListeners } from '../listeners/open-listeners.ts';
-import { DaemonMetrics } from '../metrics.ts';
+import { DaemonMetrics } from '../metrics/metrics.ts';
 import { KeyWatch, type Problem } from '../problems.ts';
+import type { DaemonCredential } from './credential.ts';
 import type { Run } from './run.ts';
 import type { Stores } from './stores.ts';
 
 export interface VitalSigns {
   readonly metrics: DaemonMetrics;
+  readonly audit: AuditWatch;
+  /** Undefined if none are configured. */
+  readonly backups: BackupSchedule | undefined;
   readonly health: HealthHistory;
   readonly problems: () => Promise<Problem[]>;
 }
 
-export function watchVitalSigns(
-  { identity }: Stores,
+export async function watchVitalSigns(
+  { identity, home, config, input, secrets }: Stores,
   observed: {
     readonly listeners: OpenListeners;
     readonly openLimit: OpenLimit;
     readonly sessions: ConsoleSessions;
     /** Of the daemon. */
     readonly version: string;
+    readonly credential: DaemonCredential;
   },
   run: Run,
-): VitalSigns {
-  const { listeners, openLimit, sessions, version } = observed;
+): Promise<VitalSigns> {
+  const { listeners, openLimit, sessions, version, credential } = observed;
+  const { registry } = identity;
   const keyWatch = new KeyWatch(
     () => identity.checkKey(),
     (problem) => run.onError(problem, "the CA's key"),
   );
-  const metrics = new DaemonMetrics(identity, {
+  const audit = new AuditWatch({ registry, clock: run.clock, onError: run.onError });
+  run.undo(() => audit.close());
+  const backups =
+    config.backup &&
+    (await BackupSchedule.open({
+      config: config.backup,
+      daemonId: identity.daemonId,
+      state: { paths: home, input, config, secrets },
+      clock: run.clock,
+      onError: run.onError,
+      onEnd: (isMade, made) => {
+        metrics.backups?.count(isMade);
+        if (made) run.log?.line('info', 'backup made', { file: made.file, bytes: made.bytes });
+      },
+    }));
+  if (backups) run.undo(() => backups.close());
+  const { provider, token } = identity.authorityKeys.place;
+  const metrics = new DaemonMetrics({
     version,
-    keyProblem: () => keyWatch.problem(),
     connections: () => listeners.connections,
     rateLimited: () => openLimit.refused,
     quicTraffic,
+    authority: {
+      authorities: () => registry.authorities(),
+      daemonCertificateEnd: () => credential.current.notAfter,
+      keyProblem: () => keyWatch.problem(),
+      token: provider === 'pkcs11' ? token : undefined,
+    },
+    fleet: {
+      counts: () => registry.counts(),
+      deviceStates: () => registry.deviceStates(),
+      changes: () => registry.changes,
+    },
+    store: { folder: home.path, file: home.registry, auditHead: () => registry.auditHead(), audit },
+    backups,
   });
   const health = new HealthHistory(
     metrics,
@@ -51,8 +88,10 @@ export function watchVitalSigns(
     return [
       ...(keyProblem ? [{ part: 'ca key' as const, error: keyProblem }] : []),
       ...(issuerProblem ? [{ part: 'issuing ca' as const, error: issuerProblem }] : []),
+      ...(audit.problem ? [{ part: 'audit' as const, error: audit.problem }] : []),
+      ...(backups?.problem ? [{ part: 'backup' as const, error: backups.problem }] : []),
       ...listeners.problems,
     ];
   };
-  return { metrics, health, problems };
+  return { metrics, audit, backups, health, problems };
 }

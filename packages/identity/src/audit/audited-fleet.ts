@@ -53,6 +53,8 @@ export class AuditedFleet {
         delete facts.recovery_released_at;
       });
     },
+    // The plan of renewals is not compared with the audit.
+    'certificate.renewal_asked': () => {},
     'certificate.activated': ({ subject, detail }) => {
       this.#setCertificate(subject, 'active');
       this.#device(detail.device, ({ facts }) => {

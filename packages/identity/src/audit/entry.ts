@@ -29,6 +29,7 @@ export type AuditAction =
   | 'certificate.superseded'
   | 'certificate.renewed'
   | 'certificate.recovered'
+  | 'certificate.renewal_asked'
   | 'certificate.revoked'
   | 'certificate.reused'
   | 'certificate.carried_over'

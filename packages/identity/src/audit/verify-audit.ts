@@ -19,23 +19,29 @@ export type RegistryVerdict =
  * Verifies a snapshot of a registry. Reads every row, in bounded memory.
  * @param options.rowsPerPart audit rows per part. The state of one part is held in memory, and the audit is read once
  *   for each part. Default 200,000: about 20 to 40 MiB.
+ * @param options.signal ends the check with its reason.
  * @returns at most 1000 differences.
  */
 export async function verifyAudit(
   registry: Registry | RegistryReader,
-  options: { readonly rowsPerPart?: number } = {},
+  options: { readonly rowsPerPart?: number; readonly signal?: AbortSignal } = {},
 ): Promise<RegistryVerdict> {
   const perPart = options.rowsPerPart ?? rowsPerPart;
-  if (!('snapshot' in registry)) return verify(registry, perPart);
+  const { signal } = options;
+  if (!('snapshot' in registry)) return verify(registry, perPart, signal);
   const now = await registry.snapshot();
   try {
-    return await verify(now, perPart);
+    return await verify(now, perPart, signal);
   } finally {
     await now.close();
   }
 }
 
-async function verify(registry: RegistryReader, perPart: number): Promise<RegistryVerdict> {
+async function verify(
+  registry: RegistryReader,
+  perPart: number,
+  signal: AbortSignal | undefined,
+): Promise<RegistryVerdict> {
   const head = await registry.auditHead();
   const newest = (await registry.audit({ limit: 1 }))[0]?.seq ?? 0;
   if (newest > head.seq) {
@@ -44,11 +50,12 @@ async function verify(registry: RegistryReader, perPart: number): Promise<Regist
   }
   const parts = Math.max(1, Math.ceil(head.seq / perPart));
   const first = new AuditedState(0, parts);
-  const rows = applying(first, registry.auditRows());
+  const rows = applying(first, registry.auditRows(), signal);
   const chain = await verifyAuditChain(rows, head, (data) => hash('sha256', data));
   if (!chain.ok) return { ...chain, differences: [] };
   const differences: Difference[] = [];
   for await (const difference of allDifferences(registry, first, parts)) {
+    signal?.throwIfAborted();
     differences.push(difference);
     if (differences.length === maxDifferences) break;
   }
@@ -74,8 +81,13 @@ async function* allDifferences(
   yield* differencesOfTheRest(registry, first, revocations);
 }
 
-async function* applying(state: AuditedState, rows: AsyncIterable<AuditRow>): AsyncIterable<AuditRow> {
+async function* applying(
+  state: AuditedState,
+  rows: AsyncIterable<AuditRow>,
+  signal: AbortSignal | undefined,
+): AsyncIterable<AuditRow> {
   for await (const row of rows) {
+    signal?.throwIfAborted();
     state.apply(row);
     yield row;
   }

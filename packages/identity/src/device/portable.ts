@@ -9,7 +9,7 @@ export { type PairingCode, parsePairingCode } from '../pairing/code.ts';
 export { awaitPairing, type PairingDevice, requestPairing } from '../pairing/device.ts';
 export { parseDeviceName } from '../pairing/name.ts';
 export { afterRefusal, final, recoverable } from '../renewal/after-refusal.ts';
-export { type RenewingDevice, recoverCertificate, renewCertificate } from '../renewal/device.ts';
+export { type RenewingDevice, recoverCertificate, renewCertificate, serialOf } from '../renewal/device.ts';
 export { type Instant, RenewalSchedule } from '../renewal/schedule.ts';
 export { sameBytes } from '../same-bytes.ts';
 export { checkSecret, type SecretStore, secretNotFound } from '../secret-store/port.ts';

@@ -79,6 +79,29 @@ export async function changeCertificate(
   return true;
 }
 
+/**
+ * Moves the planned renewal of a certificate, and tells the device's channel.
+ * @param certificate of a device, in state `issued` or `active`, as this change reads it.
+ * @param renewAt a certificate that is planned for an earlier time keeps that time.
+ * @returns whether the time has moved.
+ */
+export async function askForRenewal(
+  tx: RegistryTransaction,
+  certificate: Pick<CertificateRecord, 'serial' | 'subject' | 'renewAt'>,
+  renewAt: Date,
+  { at, by }: Cause,
+): Promise<boolean> {
+  const { serial, subject } = certificate;
+  if (subject.kind !== 'device') throw new TypeError('a daemon replaces its own certificate');
+  const planned = certificate.renewAt !== undefined && certificate.renewAt <= renewAt;
+  const next = planned ? certificate.renewAt : renewAt;
+  if (!planned) await tx.planRenewal(serial, next);
+  const detail = { device: subject.id, renew_at: next.getTime(), ...(by && { by }) };
+  await tx.appendAudit({ at, action: 'certificate.renewal_asked', subject: serial, detail });
+  tx.emit({ type: 'renewal_asked', deviceId: subject.id, serial, renewAt: next });
+  return !planned;
+}
+
 /** @throws KEY_IN_USE when another certificate has its key. */
 export async function addCertificate(
   tx: RegistryTransaction,

@@ -256,4 +256,5 @@ export const endsChecks: Readonly<Record<RegistryEvent['type'], boolean>> = {
   recovery_asked: false,
   authorities_changed: false,
   changes_missed: true,
+  renewal_asked: false,
 };

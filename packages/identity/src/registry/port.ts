@@ -81,6 +81,13 @@ export type RegistryEvent =
       readonly source: string;
       readonly at: Date;
     }
+  /** The device shall renew this certificate at this time. */
+  | {
+      readonly type: 'renewal_asked';
+      readonly deviceId: DeviceId;
+      readonly serial: string;
+      readonly renewAt: Date;
+    }
   | { readonly type: 'device_role_changed'; readonly deviceId: DeviceId; readonly role: DeviceRole }
   /** The root of this issuing CA was retired, so its certificates are invalid. */
   | { readonly type: 'authority_retired'; readonly issuerId: Ulid }
@@ -179,6 +186,8 @@ export interface RegistryReads {
   revocationsOf(of: { readonly deviceId: Ulid; readonly serial: string | undefined }): Promise<Revocation[]>;
   setting(name: string): Promise<string | undefined>;
   counts(): Promise<RegistryCounts>;
+  /** The number of devices in each state; without states that no device has. Reads an index entry for each device. */
+  deviceStates(): Promise<ReadonlyMap<Device['state'], number>>;
   /** Actual numbers of rows, while `counts` returns the stored counter for devices. Reads all rows. */
   rowCounts(): Promise<{ readonly devices: number; readonly revocations: number }>;
   /**
@@ -251,6 +260,8 @@ export interface RegistryTransaction extends RegistryReads {
   /** Compare and set. False when the certificate is not in state `from`. */
   moveCertificate(serial: string, from: CertificateState, to: CertificateState): Promise<boolean>;
   insertRevocation(revocation: Revocation): Promise<void>;
+  /** Sets when the device shall renew the certificate. */
+  planRenewal(serial: string, renewAt: Date): Promise<void>;
 
   // Everything else.
   insertPairing(pairing: Pairing): Promise<void>;

@@ -44,7 +44,7 @@ export async function renewCertificate(
   renew: RenewCall,
 ): Promise<PairedEnrollment> {
   const tlsKey = await device.identity.crypto.generateTlsKey();
-  const serial = bytesToHex(leafOf(enrollment).serial);
+  const serial = serialOf(enrollment);
   const signed = renewalInput(device.identity.id, serial, tlsKey.publicKey);
   const proof = await proofOf(device, tlsKey, signed);
   return adopt(device, enrollment, tlsKey, await withRoom(device.secrets, () => renew(proof)));
@@ -123,6 +123,9 @@ function issuedLifeMs(enrollment: PairedEnrollment): number {
   // It is backdated by less if the daemon's clock was set back to just after the start of its authority.
   return Math.max(notAfter.getTime() - notBefore.getTime() - clockToleranceMs, MIN_LIFE_MS);
 }
+
+/** Of the present certificate: 32 lower-case hex digits. */
+export const serialOf = (enrollment: PairedEnrollment): string => bytesToHex(leafOf(enrollment).serial);
 
 const leafOf = ({ certificateChain }: PairedEnrollment) =>
   readOwnCertificate(certificateChain[0] ?? new Uint8Array());

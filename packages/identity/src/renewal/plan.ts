@@ -64,6 +64,29 @@ export class RenewalPlan {
     return new Date(best * this.#widthMs + this.#crypto.randomInt(this.#widthMs));
   }
 
+  /**
+   * Plans a renewal between now and then, at the time with the fewest others.
+   * @param withinMs is shortened so that the certificate's remaining life leaves time for retries.
+   */
+  addWithin(now: Date, withinMs: number, notAfter: Date): Date {
+    const from = now.getTime();
+    const longestMs = Math.max(0, (notAfter.getTime() - from) * LATEST_RENEWAL);
+    const to = from + Math.min(withinMs, longestMs);
+    const first = Math.floor(from / this.#widthMs);
+    const choices = Math.floor(to / this.#widthMs) - first + 1;
+    const start = this.#crypto.randomInt(choices);
+    let best = first + start;
+    for (let step = 1; step < choices; step += 1) {
+      const span = first + ((start + step) % choices);
+      if (this.#count(span) < this.#count(best)) best = span;
+    }
+    this.#add(best, 1);
+    // The first and the last span may be cut.
+    const earliest = Math.max(from, best * this.#widthMs);
+    const latest = Math.min(to, (best + 1) * this.#widthMs - 1);
+    return new Date(earliest + this.#crypto.randomInt(Math.max(1, Math.floor(latest - earliest) + 1)));
+  }
+
   /** Removes a planned renewal that was made, or will not be made. */
   remove(at: Date | undefined): void {
     if (!at) return;

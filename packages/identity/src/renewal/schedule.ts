@@ -18,7 +18,7 @@ const retryMinMs = 5_000;
 const pausePart = 0.02;
 
 export class RenewalSchedule {
-  readonly #pauseEndsMs: number;
+  #pauseEndsMs: number;
   readonly #end: Instant;
   #due: Instant;
 
@@ -39,6 +39,17 @@ export class RenewalSchedule {
 
   isDue(now: Instant): boolean {
     return now.monotonicMs >= this.#pauseEndsMs && leftMs(this.#due, now) <= 0;
+  }
+
+  /** The daemon wants a renewal after this time. A renewal that is due earlier stays due. */
+  plannedIn(now: Instant, ms: number): void {
+    if (ms < leftMs(this.#due, now)) this.#due = later(now, ms);
+  }
+
+  /** The operator wants a renewal after this time, even if the last one was a moment ago. */
+  askedIn(now: Instant, ms: number): void {
+    this.plannedIn(now, ms);
+    this.#pauseEndsMs = Math.min(this.#pauseEndsMs, now.monotonicMs + ms);
   }
 
   /** @param askedMs the wait that the daemon asked for. @returns the time until the next try, ms. */

@@ -5,11 +5,14 @@ import type { Pairing, RegistryEvent } from '@palyra/identity/registry';
 /** A change of standings without an event for listeners, such as a new name: remembered standings are read again. */
 export type FleetEvent = RegistryEvent | { readonly type: 'standing_changed' };
 
+/** The fields of events that are dates. */
+const dates: ReadonlySet<string> = new Set(['at', 'renewAt']);
+
 export function encodeEvent(event: FleetEvent): string {
   // The others read the pairing itself, which would otherwise be stored twice.
   if (event.type === 'pairing_changed')
     return JSON.stringify({ type: event.type, pairing: event.pairing.id });
-  return JSON.stringify(event, (key, value) => (key === 'at' ? new Date(value).getTime() : value));
+  return JSON.stringify(event, (key, value) => (dates.has(key) ? new Date(value).getTime() : value));
 }
 
 /**
@@ -21,14 +24,17 @@ export async function decodeEvent(
   body: string,
   pairing: (id: string) => Promise<Pairing | undefined>,
 ): Promise<RegistryEvent | undefined> {
-  const event = JSON.parse(body) as { type: string; pairing?: string; at?: number };
+  const event = JSON.parse(body, (key, value) => (dates.has(key) ? new Date(value) : value)) as {
+    type: string;
+    pairing?: string;
+  };
   if (event.type === 'standing_changed') return undefined;
   if (!Object.hasOwn(heard, event.type)) return { type: 'changes_missed' };
   if (event.type === 'pairing_changed') {
     const found = await pairing(event.pairing ?? '');
     return found && { type: 'pairing_changed', pairing: found };
   }
-  return (event.at === undefined ? event : { ...event, at: new Date(event.at) }) as RegistryEvent;
+  return event as RegistryEvent;
 }
 
 /** A record, so that the compiler reports a missing type. */
@@ -38,6 +44,7 @@ const heard: Readonly<Record<RegistryEvent['type'], unknown>> = {
   device_quarantined: 1,
   clone_suspected: 1,
   recovery_asked: 1,
+  renewal_asked: 1,
   device_role_changed: 1,
   authority_retired: 1,
   authorities_changed: 1,

@@ -27,9 +27,15 @@ export interface CallCheck {
    * @param method without a leading slash.
    * @param values context values of the call. They hold the peer; the check adds the device.
    * @param run the handler. When `ended` is aborted, the handler's work is no longer needed.
+   * @param header a header of the request, for observers of the call.
    * @throws ConnectError for the peer.
    */
-  unary<T>(method: string, values: ContextValues, run: (ended?: AbortSignal) => Promise<T> | T): Promise<T>;
+  unary<T>(
+    method: string,
+    values: ContextValues,
+    run: (ended?: AbortSignal) => Promise<T> | T,
+    header?: (name: string) => string | undefined,
+  ): Promise<T>;
   /** The check for calls of every kind that Connect serves. */
   readonly interceptor: Interceptor;
 }

@@ -52,6 +52,7 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/RevokeDevices': 'operator',
   'palyra.admin.v1.AdminService/ReleaseDevice': 'operator',
   'palyra.admin.v1.AdminService/RevokeCertificate': 'operator',
+  'palyra.admin.v1.AdminService/RenewDevices': 'operator',
   'palyra.admin.v1.AdminService/ExecuteCapability': 'operator',
   'palyra.admin.v1.AdminService/GetAuthority': 'operator',
   'palyra.admin.v1.AdminService/GetRevocationLists': 'operator',

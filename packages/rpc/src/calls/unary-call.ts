@@ -165,7 +165,10 @@ export class UnaryCall implements HandlerContext {
         return this.#implementation(request, this);
       };
       const { check } = this.#options;
-      const answer = await (check ? check.unary(this.#head.path.slice(1), this.values, handle) : handle());
+      const head = this.#head;
+      const answer = await (check
+        ? check.unary(head.path.slice(1), this.values, handle, (name) => head.field(name))
+        : handle());
       const message = this.#encode(answer);
       this.#responseTrailer?.set('grpc-status', grpcStatusOk);
       // Work that depends on the signal ends with the call.

@@ -12,6 +12,7 @@ import type { ServerCredential } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { Clock } from '@palyra/identity/values';
 import type { OwnCalls } from '../access/access.ts';
+import type { CallObserver } from '../calls/call-observer.ts';
 import type { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import type { DeviceAuthenticator } from './device-connections.ts';
 
@@ -45,6 +46,8 @@ export interface ListenerOptions {
   readonly clock: Clock;
   /** Called for accepted, refused and broken connections. Default: none. */
   readonly onEvent?: (event: ListenerEvent) => void;
+  /** Observes every call. Default: none. */
+  readonly observe?: CallObserver;
   /** Called for bugs and failing stores. The peer learns only the code. */
   readonly onInternal: (error: unknown, where: string) => void;
 }

@@ -10,6 +10,7 @@ import { type RegistryEvent, standingMessages } from '@palyra/identity/registry'
 import { accessCheck } from '../access/access-check.ts';
 import { deviceChainOf, judgeDeviceChain } from '../access/device-chain.ts';
 import { contextOf, type Peer } from '../access/peer.ts';
+import { observed } from '../calls/call-observer.ts';
 import { OpenCalls } from '../calls/open-calls.ts';
 import { RawBytes } from '../calls/raw-bytes.ts';
 import { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
@@ -119,7 +120,7 @@ export class Http2Listener implements DeviceListener {
     this.#live = new LiveConnections(this.#server, limits, () => this.#count('refused_limit'));
     serveHttp2(this.#server, {
       routes: options.routes,
-      check: accessCheck(options.onInternal, options.ownCalls),
+      check: observed(accessCheck(options.onInternal, options.ownCalls), options.observe),
       readMaxBytes: limits.messageBytes,
       writeMaxBytes: limits.messageBytes,
       requestMs: limits.requestMs,

@@ -5,13 +5,17 @@ import type { ChainJudge, PeerCertificate } from '@palyra/identity/certificate';
 import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
 import { accessCheck } from '../access/access-check.ts';
 import { contextOf, type DevicePeer, type Peer } from '../access/peer.ts';
+import { observed } from '../calls/call-observer.ts';
 import { serveCalls } from '../calls/server.ts';
 import { DeviceConnections } from '../connections/device-connections.ts';
 import { countEvent, type DeviceTrust, type ListenerOptions } from '../connections/device-listener.ts';
 import type { ByteStream, ServerConnection, StreamRefusal } from './contract.ts';
 
 export interface DeviceStreamsOptions
-  extends Pick<ListenerOptions, 'routes' | 'ownCalls' | 'unfinished' | 'clock' | 'onEvent' | 'onInternal'> {
+  extends Pick<
+    ListenerOptions,
+    'routes' | 'ownCalls' | 'unfinished' | 'clock' | 'onEvent' | 'onInternal' | 'observe'
+  > {
   /** Decides about each device, for its connection and for each call. */
   readonly devices: DeviceTrust;
   /** The transport name that operators see for a connected device. */
@@ -33,13 +37,13 @@ export class DeviceStreams {
   readonly serve: (stream: ByteStream, connection: ServerConnection) => Promise<void>;
 
   constructor(options: DeviceStreamsOptions) {
-    const { routes, ownCalls, messageBytes, onInternal } = options;
+    const { routes, ownCalls, messageBytes, onInternal, observe } = options;
     this.#options = options;
     this.#devices = new DeviceConnections(options.devices.authenticator, onInternal);
     this.#sweep = setInterval(() => this.#devices.shutExpired(options.clock.now()), sweepMs).unref();
     this.serve = serveCalls({
       routes,
-      check: accessCheck(onInternal, ownCalls),
+      check: observed(accessCheck(onInternal, ownCalls), observe),
       readMaxBytes: messageBytes,
       writeMaxBytes: messageBytes,
       contextValues: (connection) => contextOf(this.#peerOf(connection)),

@@ -34,6 +34,26 @@ export function devicesTests(name: string, it: SuiteTest): void {
       assert.equal(await registry.device(sampleUlid()), undefined);
     });
 
+    it('devices are counted by state, without states that none has', async (registry) => {
+      assert.deepEqual(await registry.deviceStates(), new Map());
+      const approved = { state: 'approved', lastSeenAt: undefined } as const;
+      await insertDevices(
+        registry,
+        sampleDevice(),
+        sampleDevice(),
+        sampleDevice(approved),
+        quarantinedDevice(),
+      );
+      assert.deepEqual(
+        await registry.deviceStates(),
+        new Map([
+          ['active', 2],
+          ['approved', 1],
+          ['quarantined', 1],
+        ]),
+      );
+    });
+
     it('an update replaces only this device', async (registry) => {
       const [one, other] = [sampleDevice(), sampleDevice()];
       await insertDevices(registry, one, other);

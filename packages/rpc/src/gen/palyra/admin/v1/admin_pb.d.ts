@@ -104,6 +104,13 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
    * @generated from field: repeated palyra.admin.v1.FleetDaemon daemons = 14;
    */
   daemons: FleetDaemon[];
+
+  /**
+   * Absent if no backups are scheduled.
+   *
+   * @generated from field: palyra.admin.v1.ScheduledBackups backup = 15;
+   */
+  backup?: ScheduledBackups | undefined;
 };
 
 /**
@@ -162,6 +169,41 @@ export declare type FleetDaemon = Message<"palyra.admin.v1.FleetDaemon"> & {
 export declare const FleetDaemonSchema: GenMessage<FleetDaemon>;
 
 /**
+ * @generated from message palyra.admin.v1.ScheduledBackups
+ */
+export declare type ScheduledBackups = Message<"palyra.admin.v1.ScheduledBackups"> & {
+  /**
+   * @generated from field: string folder = 1;
+   */
+  folder: string;
+
+  /**
+   * The newest complete backup in the folder; absent if there is none.
+   *
+   * @generated from field: optional int64 last_at_ms = 2;
+   */
+  lastAtMs?: bigint | undefined;
+
+  /**
+   * @generated from field: uint64 last_bytes = 3;
+   */
+  lastBytes: bigint;
+
+  /**
+   * In the past: within seconds.
+   *
+   * @generated from field: int64 next_at_ms = 4;
+   */
+  nextAtMs: bigint;
+};
+
+/**
+ * Describes the message palyra.admin.v1.ScheduledBackups.
+ * Use `create(ScheduledBackupsSchema)` to create a new message.
+ */
+export declare const ScheduledBackupsSchema: GenMessage<ScheduledBackups>;
+
+/**
  * @generated from message palyra.admin.v1.Problem
  */
 export declare type Problem = Message<"palyra.admin.v1.Problem"> & {
@@ -214,6 +256,16 @@ export enum Problem_Part {
    * @generated from enum value: PART_QUIC = 3;
    */
   QUIC = 3,
+
+  /**
+   * @generated from enum value: PART_AUDIT = 4;
+   */
+  AUDIT = 4,
+
+  /**
+   * @generated from enum value: PART_BACKUP = 5;
+   */
+  BACKUP = 5,
 }
 
 /**
@@ -1084,6 +1136,75 @@ export declare type ReleaseDeviceRequest = Message<"palyra.admin.v1.ReleaseDevic
  * Use `create(ReleaseDeviceRequestSchema)` to create a new message.
  */
 export declare const ReleaseDeviceRequestSchema: GenMessage<ReleaseDeviceRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.RenewDevicesRequest
+ */
+export declare type RenewDevicesRequest = Message<"palyra.admin.v1.RenewDevicesRequest"> & {
+  /**
+   * At most 1000.
+   *
+   * @generated from field: repeated string ids = 1;
+   */
+  ids: string[];
+
+  /**
+   * Instead of `ids`: every device with a valid certificate, in pages.
+   *
+   * @generated from field: bool all = 2;
+   */
+  all: boolean;
+
+  /**
+   * With `all`: continues after this device.
+   *
+   * @generated from field: string after = 3;
+   */
+  after: string;
+
+  /**
+   * The time over which the renewals are spread, by the plan of the fleet; 0: all at once.
+   *
+   * @generated from field: uint64 within_ms = 4;
+   */
+  withinMs: bigint;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RenewDevicesRequest.
+ * Use `create(RenewDevicesRequestSchema)` to create a new message.
+ */
+export declare const RenewDevicesRequestSchema: GenMessage<RenewDevicesRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.RenewDevicesResponse
+ */
+export declare type RenewDevicesResponse = Message<"palyra.admin.v1.RenewDevicesResponse"> & {
+  /**
+   * @generated from field: uint32 asked = 1;
+   */
+  asked: number;
+
+  /**
+   * Those of them that are connected.
+   *
+   * @generated from field: uint32 connected = 2;
+   */
+  connected: number;
+
+  /**
+   * With `all`: where the next page begins; empty at the end.
+   *
+   * @generated from field: string next_after = 3;
+   */
+  nextAfter: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.RenewDevicesResponse.
+ * Use `create(RenewDevicesResponseSchema)` to create a new message.
+ */
+export declare const RenewDevicesResponseSchema: GenMessage<RenewDevicesResponse>;
 
 /**
  * @generated from message palyra.admin.v1.RevokeCertificateRequest
@@ -2798,6 +2919,17 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeCertificateRequestSchema;
     output: typeof CertificateSchema;
+  },
+  /**
+   * Asks devices to renew their certificates before the planned time. Connected agents learn of it at once, and others when
+   * they connect.
+   *
+   * @generated from rpc palyra.admin.v1.AdminService.RenewDevices
+   */
+  renewDevices: {
+    methodKind: "unary";
+    input: typeof RenewDevicesRequestSchema;
+    output: typeof RenewDevicesResponseSchema;
   },
   /**
    * Runs a named capability on a connected device and returns its result.

@@ -362,6 +362,12 @@ export declare type DaemonEvent = Message<"palyra.node.v1.DaemonEvent"> & {
      */
     value: Probe;
     case: "probe";
+  } | {
+    /**
+     * @generated from field: palyra.node.v1.RenewalAsked renewal_asked = 7;
+     */
+    value: RenewalAsked;
+    case: "renewalAsked";
   } | { case: undefined; value?: undefined };
 };
 
@@ -386,6 +392,14 @@ export declare type Welcome = Message<"palyra.node.v1.Welcome"> & {
    * @generated from field: palyra.endpoints.v1.Endpoints endpoints = 2;
    */
   endpoints?: Endpoints | undefined;
+
+  /**
+   * When to renew this connection's certificate, counted from now; absent when any time will do. The device renews at the
+   * earlier of this time and its own.
+   *
+   * @generated from field: optional uint32 renew_after_ms = 3;
+   */
+  renewAfterMs?: number | undefined;
 };
 
 /**
@@ -407,6 +421,33 @@ export declare type Probe = Message<"palyra.node.v1.Probe"> & {
  * Use `create(ProbeSchema)` to create a new message.
  */
 export declare const ProbeSchema: GenMessage<Probe>;
+
+/**
+ * The operator asks for a new certificate before the planned time.
+ *
+ * @generated from message palyra.node.v1.RenewalAsked
+ */
+export declare type RenewalAsked = Message<"palyra.node.v1.RenewalAsked"> & {
+  /**
+   * Serial of the certificate, 32 lower-case hex digits. A device that holds another one ignores the event.
+   *
+   * @generated from field: string serial = 1;
+   */
+  serial: string;
+
+  /**
+   * Counted from now; 0: at once.
+   *
+   * @generated from field: uint32 renew_after_ms = 2;
+   */
+  renewAfterMs: number;
+};
+
+/**
+ * Describes the message palyra.node.v1.RenewalAsked.
+ * Use `create(RenewalAskedSchema)` to create a new message.
+ */
+export declare const RenewalAskedSchema: GenMessage<RenewalAsked>;
 
 /**
  * @generated from message palyra.node.v1.Execute

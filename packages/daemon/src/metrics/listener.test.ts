@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { IdentityError, type IdentityManager } from '@palyra/identity';
-import { DaemonMetrics, listenMetrics } from './metrics.ts';
+import { IdentityError } from '@palyra/identity';
+import { listenMetrics } from './listener.ts';
+import { DaemonMetrics } from './metrics.ts';
+import { quietDaemon } from './testing/quiet-daemon.ts';
 
 test('a scrape fails while the registry cannot be read, and the next one works again', async (t) => {
   let broken = true;
@@ -9,16 +11,8 @@ test('a scrape fails while the registry cannot be read, and the next one works a
     if (broken) throw new IdentityError('STORE_FAILED', 'The disk failed.');
     return { devices: 7, pendingRequests: 0, waitingCodes: 0 };
   };
-  const metrics = new DaemonMetrics(
-    { registry: { counts, authorities: async () => [] } } as unknown as IdentityManager,
-    {
-      version: '0.0.0',
-      connections: () => ({}),
-      rateLimited: () => 0,
-      keyProblem: async () => undefined,
-      quicTraffic: () => ({ datagrams: 0, handshakes: 0 }),
-    },
-  );
+  const { fleet } = quietDaemon;
+  const metrics = new DaemonMetrics({ ...quietDaemon, fleet: { ...fleet, counts } });
   const errors: unknown[] = [];
   let ready = true;
   const isReady = async () => {
