@@ -67,7 +67,7 @@ const own = (name: string, otherwise: number): number => {
 const concurrency = own('files-at-once', Math.min(8, 3 * availableParallelism()));
 const bounds = {
   testMs: own('test-seconds', 240) * 1000,
-  idleMs: own('idle-seconds', 60) * 1000,
+  idleMs: own('idle-seconds', 120) * 1000,
   fileMs: own('file-seconds', 600) * 1000,
 };
 const nodeOptions = words.filter((each) => each.startsWith('--'));
