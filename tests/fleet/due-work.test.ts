@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { hasCode, verifyAudit } from '@palyra/identity';
+import { requestPairing } from '@palyra/identity/device';
+import { parsePairingCode } from '@palyra/identity/pairing';
 import { rotationSteps } from '@palyra/rpc/admin';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import { day, HeldClock } from '../testing/held-clock.ts';
@@ -110,5 +112,41 @@ describe('due work of several daemons', { skip: missingPostgres }, () => {
     }
     assert.equal(accepted, 3);
     assert.equal(refused, 5);
+  });
+
+  test('the last guess at a code may be confirmed, whatever another daemon does meanwhile', async (t) => {
+    const clock = new HeldClock();
+    const [a, b] = (await fleet.start(t, 2, { clock, limits: { guessesPerCode: 1 } })) as [
+      TestDaemon,
+      TestDaemon,
+    ];
+    const { code } = await a.admin.mintCode({});
+    const device = await makeDevice({ clock });
+    const peer = await a.peer();
+    const slow = {
+      ...peer,
+      confirm: async (...asked: Parameters<typeof peer.confirm>) => {
+        await b.running.tick();
+        return peer.confirm(...asked);
+      },
+    };
+    await requestPairing(device, slow, parsePairingCode(code), a.pairingAddress);
+    // A handshake that never confirms: the code ends when none can be alive at any daemon.
+    const { code: left } = await a.admin.mintCode({});
+    const given = {
+      ...peer,
+      confirm: () => Promise.reject(new Error('the device went away')),
+    };
+    await assert.rejects(
+      requestPairing(await makeDevice({ clock }), given, parsePairingCode(left), a.pairingAddress),
+      /went away/,
+    );
+    const { registry } = b.running.identity;
+    await b.running.tick();
+    assert.equal((await registry.counts()).waitingCodes, 1);
+    clock.advance(3 * 60_000);
+    await b.running.tick();
+    assert.equal((await registry.counts()).waitingCodes, 0);
+    assert.equal((await registry.audit({ limit: 5, action: 'code.exhausted' })).length, 1);
   });
 });

@@ -92,7 +92,7 @@ export function accessCheck(
     try {
       const guard = guardOf(method, values);
       if (!guard) return await run();
-      setDevice(values, await guard.check());
+      setDevice(values, await guard.begin());
       const running = run(guard.handlerEnd);
       // A synchronous answer needs no second check, because nothing can happen in between.
       if (!isPromiseLike(running)) return running;
@@ -115,7 +115,7 @@ export function accessCheck(
     }
     try {
       const guard = guardOf(method, values);
-      if (guard) setDevice(values, await guard.check());
+      if (guard) setDevice(values, await guard.begin());
       const readable = { ...request, message: fromPeer(request.message) };
       const response = guard ? await guard.orEnded(next(guard.narrow(readable))) : await next(readable);
       await guard?.checkAgain();
@@ -138,12 +138,15 @@ function mayAsk(peer: Peer, caller: Caller | undefined): boolean {
   return caller === peer.caller || (caller === 'operator' && peer.caller === 'device');
 }
 
+/** How often a call is checked again because a role changed during its check. */
+const maxChecks = 3;
+
 /** A device's right to one call, checked while the call lasts. */
 class Guard {
   readonly #peer: DevicePeer;
   readonly #asOperator: boolean;
   readonly #own: OwnCalls | undefined;
-  readonly #ended: AbortSignal;
+  #ended: AbortSignal;
   #epoch = -1;
 
   /** @param options.own for a service that is not the daemon's. */
@@ -154,7 +157,23 @@ class Guard {
     this.#peer = peer;
     this.#asOperator = asOperator;
     this.#own = own;
-    this.#ended = asOperator ? AbortSignal.any([peer.ended, peer.roleEnded()]) : peer.ended;
+    this.#ended = this.#end();
+  }
+
+  #end(): AbortSignal {
+    return this.#asOperator ? AbortSignal.any([this.#peer.ended, this.#peer.roleEnded()]) : this.#peer.ended;
+  }
+
+  /**
+   * The check before the handler. Another daemon may have taken the operator role and given it back before this call: the check
+   * hears of both, which end an earlier signal, and decides again.
+   */
+  async begin(): Promise<AuthenticatedDevice> {
+    for (let triesLeft = maxChecks; ; triesLeft -= 1) {
+      const device = await this.check();
+      if (!this.#ended.aborted || this.#peer.ended.aborted || triesLeft === 0) return device;
+      this.#ended = this.#end();
+    }
   }
 
   async check(): Promise<AuthenticatedDevice> {
