@@ -25,7 +25,12 @@ async function pairedHome(t: TestContext) {
   const home = temporaryFolder();
   const { code } = await daemon.admin.mintCode({ autoApprove: true });
   await answer(['pair', daemon.pairingAddress, '--code-stdin'], { home, stdin: `${code}\n` });
-  return { home, keyFile: join(home, 'device/master.key'), place: join(home, 'device/master-key.json') };
+  return {
+    daemon,
+    home,
+    keyFile: join(home, 'device/master.key'),
+    place: join(home, 'device/master-key.json'),
+  };
 }
 
 test('a machine without a keychain keeps the key file, and says so', async (t) => {
@@ -51,7 +56,7 @@ test('a file that names no account is refused', async (t) => {
 
 test('the key moves into the keychain and back', { skip }, async (t) => {
   const keyring = await startKeyring(t);
-  const { home, keyFile, place } = await pairedHome(t);
+  const { daemon, home, keyFile, place } = await pairedHome(t);
   const fileBefore = await readFile(keyFile);
   const { env } = keyring;
 
@@ -79,6 +84,14 @@ test('the key moves into the keychain and back', { skip }, async (t) => {
   assert.deepEqual([existsSync(keyFile), existsSync(place)], [true, false]);
   assert.notDeepEqual(await readFile(keyFile), fileBefore);
   await answer(['node', 'status'], { home });
+
+  // A new device can begin with the keychain.
+  const fresh = temporaryFolder();
+  assert.equal((await answer(['node', 'keychain'], { home: fresh, env })).moved, true);
+  const { code } = await daemon.admin.mintCode({ autoApprove: true });
+  await answer(['pair', daemon.pairingAddress, '--code-stdin'], { home: fresh, env, stdin: `${code}\n` });
+  assert.equal(existsSync(join(fresh, 'device/master.key')), false);
+  await answer(['node', 'status'], { home: fresh, env });
 });
 
 /** An unlocked keychain that never asks a person. */
