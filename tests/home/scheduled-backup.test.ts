@@ -2,7 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  mkdir,
+  open as openFile,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { examineHome, readIdentities, restoreHome } from '@palyra/daemon/home';
@@ -221,6 +231,48 @@ test('on a full disk old backups stay, nothing half is left, and the next attemp
   const files = await filesOf(disk.path);
   assert.equal(files.length, 1);
   assert.notEqual(files[0], old);
+});
+
+test('without room for a copy on the disk of the home there is no backup, and the daemon works on', async (t) => {
+  // Less than must stay free.
+  const disk = await mountSmallDisk(t, 48 * 1024 * 1024);
+  if (!disk) return;
+  const folder = temporaryFolder();
+  const { daemon, clock, look } = await scheduled(t, { folder }, disk.path);
+  const { problems } = await look();
+  assert.deepEqual(
+    problems.map(({ part, code }) => [part, code]),
+    [[Problem_Part.BACKUP, 'STORE_FULL']],
+  );
+  assert.deepEqual(await readdir(folder), []);
+  await pair(daemon, await makeDevice({ clock }));
+  await daemon.stop();
+});
+
+test('a backup that the disk gives back changed gets no name, and removes no older one', async (t) => {
+  const folder = temporaryFolder();
+  const { daemon, clock, look } = await scheduled(t, { folder, keep: 1, everyMs: hour });
+  await look();
+  const [old] = await filesOf(folder);
+  const probe = await openFile(join(folder, 'probe'), 'w');
+  const handle = Object.getPrototypeOf(probe) as FileHandle;
+  await probe.close();
+  await rm(join(folder, 'probe'));
+  const { sync } = handle;
+  t.mock.method(handle, 'sync', async function (this: FileHandle) {
+    await this.write(Buffer.of(0xff), 0, 1, 1000);
+    return sync.call(this);
+  });
+  clock.advance(hour);
+  const { problems } = await look();
+  assert.deepEqual(
+    problems.map(({ part, code }) => [part, code]),
+    [[Problem_Part.BACKUP, 'BACKUP_UNREADABLE']],
+  );
+  assert.match(problems[0]!.message, /the disk gives back something else/);
+  assert.deepEqual(await readdir(folder), [old]);
+  t.mock.restoreAll();
+  await daemon.stop();
 });
 
 test('a weak passphrase, one that others can read, and a false recipient: refused at first, a problem later', async (t) => {
