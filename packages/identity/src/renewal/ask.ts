@@ -68,8 +68,10 @@ export class RenewalRequests {
     isNamed: boolean,
   ): Promise<DeviceId[]> {
     const asked: DeviceId[] = [];
-    for (let from = 0; from < ids.length; from += askedAtOnce)
-      asked.push(...(await this.#askSome(ids.slice(from, from + askedAtOnce), withinMs, actor, isNamed)));
+    for (let from = 0; from < ids.length; from += askedAtOnce) {
+      const part = ids.slice(from, from + askedAtOnce);
+      for (const id of await this.#askSome(part, withinMs, actor, isNamed)) asked.push(id);
+    }
     return asked;
   }
 
