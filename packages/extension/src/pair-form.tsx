@@ -32,7 +32,14 @@ export function PairForm(props: {
         event.preventDefault();
         const { newIdentity = false } = props;
         const command = { do: 'pair', address: addressOf(address, code), code, name, newIdentity } as const;
-        void action.run(() => props.ask(command)).then((isPaired) => isPaired && setCode(''));
+        void action
+          .run(() => props.ask(command))
+          .then((isPaired) => {
+            if (!isPaired) return;
+            setCode('');
+            setAddress('');
+            void keepDraft({ address: '', name });
+          });
       }}
     >
       <label>
