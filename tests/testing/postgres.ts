@@ -103,11 +103,10 @@ export class PostgresServer {
 
   /** Runs the server until `stop` or `kill`. */
   async run(): Promise<void> {
-    const server = spawn(join(this.#programs, 'postgres'), ['-D', this.#data], {
-      ...owner,
-      cwd: '/',
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const ids = owner ? [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups'] : [];
+    const words = [...ids, '--pdeathsig=INT', '--', join(this.#programs, 'postgres'), '-D', this.#data];
+    // Ends with this process, however that ends.
+    const server = spawn('setpriv', words, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
     this.#server = server;
     const said: string[] = [];
     const ready = new Promise<void>((resolve, reject) => {

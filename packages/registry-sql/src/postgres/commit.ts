@@ -84,8 +84,12 @@ export async function commitTogether(
     // A single change needs no savepoint: when it fails, the transaction is undone.
     const inParts = changes.length > 1;
     let isAnyMade = false;
-    for (const change of changes) {
+    // The savepoint before the present change. One statement ends it and begins the next.
+    if (inParts) await connection.execute('savepoint part');
+    for (const [index, change] of changes.entries()) {
+      const isLast = index === changes.length - 1;
       const made = await make(change, { connection, head, statements: options.statements, inParts });
+      if (inParts && made.isMade && !isLast) await connection.execute('release part; savepoint part');
       answers.push(made.answer);
       if (!made.isMade) continue;
       isAnyMade = true;
@@ -118,19 +122,18 @@ async function make(
 ): Promise<Made> {
   const { connection, head, statements, inParts } = at;
   const inside = new InsideExecutor(connection);
-  if (inParts) await connection.execute('savepoint part');
   try {
     const tx = new PostgresTransaction(inside, statements, head);
     const result = await work(tx);
     await inside.end();
-    if (inParts) await connection.execute('release savepoint part');
     const { head: moved, told, revocationsAdded: revocations } = tx;
     return { isMade: true, head: moved, told, revocations, answer: () => resolve(result) };
   } catch (error) {
     await inside.close();
     // Without the connection, the earlier changes are lost too.
     if (connection.isBroken) throw error;
-    if (inParts) await connection.execute('rollback to savepoint part; release savepoint part');
+    // The savepoint stays for the next change.
+    if (inParts) await connection.execute('rollback to part');
     return { isMade: false, head, told: [], revocations: 0, answer: () => reject(error) };
   }
 }
