@@ -18,8 +18,11 @@ shareBrowser();
 /** A double click, two clicks, and a second click by an impatient person. */
 const gapsMs = [60, 200, 600];
 
+/** Ends before a session that is left alone. */
+const requestLifeMs = 10 * minute;
+
 async function waiting(t: TestContext, count: number, clock?: HeldClock) {
-  const started = await startConsole(t, clock ? { clock } : {});
+  const started = await startConsole(t, clock ? { clock, limits: { requestLifeMs } } : {});
   const ids: string[] = [];
   for (let number = 1; number <= count; number += 1) {
     const device = await makeDevice({ name: `device ${number}`, ...(clock && { clock }) });
@@ -139,7 +142,7 @@ test('a question about a request that expires or is decided elsewhere closes wit
 
   await button(cardOf(page, 2), 'Reject…').click();
   await page.getByLabel('Reason').fill('not mine');
-  clock.advance(60 * minute);
+  clock.advance(requestLifeMs);
   await daemon.running.tick();
   await dialog.getByText('Expired without a decision').waitFor();
   assert.equal(await page.getByLabel('Reason').count(), 0);
