@@ -149,9 +149,11 @@ export class PostgresRegistry extends SqlReads implements Registry {
 
   async #readHead(): Promise<void> {
     const connection = await this.#indexLink.get();
+    // Known before the read began. An own commit may be answered before a read that did not see it.
+    const known = { applied: this.#log.applied, seq: this.#head.seq };
     const [row] = await connection.all(this.#fleet.head({}));
     const { event_seq: eventSeq = -1, audit_seq: seq = -1, audit_hash: hash = '' } = row ?? {};
-    if (eventSeq < this.#log.applied || seq < this.#head.seq) throw wentBack(connection.name);
+    if (eventSeq < known.applied || seq < known.seq) throw wentBack(connection.name);
     await this.#log.catchUp(eventSeq);
     if (seq > this.#head.seq) this.#head = { seq, hash };
   }

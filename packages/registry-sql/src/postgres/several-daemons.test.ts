@@ -238,4 +238,25 @@ describe('several daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     await registry.upToDate();
     assert.deepEqual(heard, ['changes_missed']);
   });
+
+  test('a read that overlaps with an own change is not mistaken for an older database', async (t) => {
+    const { registries } = await fleet(t, 1);
+    const [registry] = registries as [PostgresRegistry];
+    let isDone = false;
+    const asking = Promise.all(
+      [1, 2].map(async () => {
+        while (!isDone) await registry.upToDate();
+      }),
+    );
+    try {
+      for (let change = 0; change < 100; change += 1)
+        await registry.transact(async (tx) => {
+          await tx.appendAudit(sampleEvent());
+          tx.emit(revoked());
+        });
+    } finally {
+      isDone = true;
+    }
+    await asking;
+  });
 });
