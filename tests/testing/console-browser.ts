@@ -72,7 +72,10 @@ const launch = () =>
   chromium.launch({ executablePath, args, env: { ...process.env, HOME: temporaryFolder() } });
 
 /** Starts a daemon with a console, and a browser that is not logged in. */
-export async function startConsole(t: TestContext, options: Pick<TestDaemonOptions, 'clock' | 'limits' | 'web'> = {}) {
+export async function startConsole(
+  t: TestContext,
+  options: Pick<TestDaemonOptions, 'clock' | 'limits' | 'web'> = {},
+) {
   const started = await TestDaemon.start(t, { console: { port: 0 }, ...options });
   const daemon = Object.assign(started, {
     console: started.running.listeners.find(({ name }) => name === 'console')!.address,
