@@ -123,9 +123,13 @@ export class ExtensionBrowser {
 
   /** Ends the worker, as the browser does with an idle one. */
   async killWorker(): Promise<void> {
-    for (const targetId of await this.#workers())
-      await this.#devtools.send('Target.closeTarget', { targetId });
-    await until('the worker is gone', async () => !(await this.isWorking()));
+    const killed = await this.#workers();
+    for (const targetId of killed) await this.#devtools.send('Target.closeTarget', { targetId });
+    // An open page may have started the next one.
+    await until('the worker is gone', async () => {
+      const left = await this.#workers();
+      return !killed.some((targetId) => left.includes(targetId));
+    });
   }
 
   /** Playwright's own list keeps a worker that was killed. */
