@@ -1,5 +1,6 @@
 // Debian's Chromium with the extension loaded, in a profile of its own that outlives the browser.
 
+import assert from 'node:assert/strict';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -123,13 +124,16 @@ export class ExtensionBrowser {
 
   /** Ends the worker, as the browser does with an idle one. */
   async killWorker(): Promise<void> {
-    const killed = await this.#workers();
-    for (const targetId of killed) await this.#devtools.send('Target.closeTarget', { targetId });
-    // An open page may have started the next one.
-    await until('the worker is gone', async () => {
-      const left = await this.#workers();
-      return !killed.some((targetId) => left.includes(targetId));
-    });
+    await this.closeWorker();
+    await until('the worker is gone', async () => !(await this.isWorking()));
+  }
+
+  /** The same without a wait, for a test with an open page: that starts the next worker at once, under the same target id. */
+  async closeWorker(): Promise<void> {
+    for (const targetId of await this.#workers()) {
+      const { success } = await this.#devtools.send('Target.closeTarget', { targetId });
+      assert.ok(success, 'the worker cannot be closed');
+    }
   }
 
   /** Playwright's own list keeps a worker that was killed. */
