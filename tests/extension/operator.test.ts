@@ -56,7 +56,7 @@ test('an operator sees a request with its words, and approves or rejects it', as
   const fourth = await request(daemon, await makeDevice({ name: 'door camera' }));
   const camera = popup.getByRole('region', { name: 'Request of door camera' });
   await camera.waitFor();
-  await browser.closeWorker();
+  await browser.killWorker();
   await until('the next worker rejects it', async () => {
     // A press may still be lost with the killed worker.
     const reject = camera.getByRole('button', { name: 'Reject' });
