@@ -1,10 +1,9 @@
 // Starts a daemon. Lists the parts in the order in which they must start.
 
-import { IdentityError, type IdentityManager } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { OwnService } from '@palyra/rpc';
-import type { ListenerWord } from '@palyra/rpc/admin';
-import { observeBy, ownServices } from '@palyra/rpc/transport';
+import { ownServices } from '@palyra/rpc/transport';
 import packageJson from '../package.json' with { type: 'json' };
 import { CapabilityRules } from './channels/capability-rules.ts';
 import { DeviceChannels } from './channels/device-channels.ts';
@@ -18,13 +17,12 @@ import { listenForOperators } from './listeners/operator-listeners.ts';
 import { listenForPrograms } from './listeners/optional-listeners.ts';
 import { listenForPairing } from './listeners/pairing-listener.ts';
 import { listenForWeb } from './listeners/web-listener.ts';
-import { shownAddress } from './shown-address.ts';
+import { adminOptions } from './start/admin-options.ts';
 import { announceOnNetwork, passOnChanges } from './start/announcements.ts';
 import { DaemonCredential } from './start/credential.ts';
 import { announce, followAuthorities } from './start/fleet.ts';
-import type { LogLevel } from './start/log-levels.ts';
 import { Run, type RunOptions } from './start/run.ts';
-import { stop } from './start/stop.ts';
+import { type RunningDaemon, runningDaemon } from './start/running-daemon.ts';
 import { openStores } from './start/stores.ts';
 import { Timers } from './start/timers.ts';
 import { watchVitalSigns } from './start/vital-signs.ts';
@@ -43,27 +41,6 @@ export interface StartOptions extends RunOptions {
   readonly services?: readonly OwnService[];
   /** Called for each change of the registry, once the change is durable. */
   readonly onEvent?: (event: RegistryEvent) => void;
-}
-
-export interface RunningDaemon {
-  readonly identity: IdentityManager;
-  readonly daemonId: string;
-  readonly trustDomain: string;
-  readonly rootFingerprint: string;
-  readonly listeners: readonly { readonly name: ListenerWord; readonly address: string }[];
-  /** Notes about this start for the operator. They are not errors. */
-  readonly notes: readonly string[];
-  /** The level of the log; undefined if there is none. */
-  readonly logLevel: LogLevel | undefined;
-  /** host:port for devices: the configured endpoint, or else a current address of this machine. */
-  readonly pairingAddress: string;
-  /** Does the work that the clock makes due: expiries and new certificates. A timer calls it every 15 seconds. */
-  tick(): Promise<void>;
-  /**
-   * Stops listening, tells connected devices, gives running calls `limits.stopGraceMs` to end, and releases the home.
-   * @param cut ends running calls at once.
-   */
-  close(cut?: AbortSignal): Promise<void>;
 }
 
 /**
@@ -105,37 +82,12 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     together: stores.fleet?.rates,
   });
   const { version } = packageJson;
-  const { metrics, audit, backups, health, problems } = await watchVitalSigns(
-    stores,
-    { listeners, openLimit, sessions, version, credential },
+  const signs = await watchVitalSigns(stores, { listeners, openLimit, sessions, version, credential }, run);
+  const { metrics, observe, problems } = signs;
+  const admin = adminOptions(
+    { home: options.home, stores, signs, channels, listeners, credential, version },
     run,
   );
-  const observe = observeBy([
-    metrics.observe,
-    ...(stores.traces ? [stores.traces.observe] : []),
-    ...(run.log ? [run.log.observe] : []),
-  ]);
-  const pairingAddress = () =>
-    config.endpoints.pairing[0] ?? shownAddress(config.pairing.host, listeners.portOf('pairing'));
-  const admin = {
-    authorityChanged: async () => {
-      await identity.reloadAuthority();
-      await credential.present();
-    },
-    identity,
-    channels,
-    fleet: stores.fleet,
-    home: options.home,
-    version,
-    startedAt: run.startedAt,
-    pairingAddress,
-    listeners: () => listeners.addresses,
-    problems,
-    audit,
-    backups,
-    health,
-    stopping: run.stopping,
-  };
 
   followAuthorities(identity, credential, run);
   const { gate, forDevices } = await listenForDevices(
@@ -152,42 +104,13 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     await identity.tick();
     await credential.presentIfDue();
     await announce(stores, version, run);
-    audit.checkIfDue();
-    backups?.runIfDue();
+    signs.audit.checkIfDue();
+    signs.backups?.runIfDue();
   }, run);
   await announce(stores, version, run);
   gate.open();
-  run.log?.line('info', 'started', {
-    version,
-    daemon: identity.daemonId,
-    trust_domain: identity.trustDomain,
-    listeners: listeners.addresses.map(({ name, address }) => `${name} ${address}`),
-  });
-  for (const note of stores.notes) run.log?.line('warn', note);
-
-  const stopping = { channels, listeners, timers, credential, graceMs: config.limits.stopGraceMs };
-  let stopped: Promise<void> | undefined;
-  return {
-    identity,
-    daemonId: identity.daemonId,
-    trustDomain: identity.trustDomain,
-    rootFingerprint: identity.rootFingerprint,
-    listeners: listeners.addresses,
-    notes: stores.notes,
-    logLevel: run.log?.level,
-    get pairingAddress() {
-      return pairingAddress();
-    },
-    tick: () => timers.tick(),
-    close(cut) {
-      stopped ??= logged(run, () => stop(stopping, run, cut));
-      return stopped;
-    },
-  };
-}
-
-async function logged(run: Run, work: () => Promise<void>): Promise<void> {
-  run.log?.line('info', 'stopping');
-  await work();
-  run.log?.line('info', 'stopped');
+  return runningDaemon(
+    { stores, channels, listeners, timers, credential, version, pairingAddress: admin.pairingAddress },
+    run,
+  );
 }

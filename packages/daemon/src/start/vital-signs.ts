@@ -1,5 +1,6 @@
 // The health of a running daemon: its metrics, the samples for the console's charts, and its current problems.
 
+import { type CallObserver, observeBy } from '@palyra/rpc/transport';
 import { quicTraffic } from '@palyra/transport-quic';
 import { AuditWatch } from '../audit-watch.ts';
 import { HealthHistory } from '../console/health.ts';
@@ -20,10 +21,12 @@ export interface VitalSigns {
   readonly backups: BackupSchedule | undefined;
   readonly health: HealthHistory;
   readonly problems: () => Promise<Problem[]>;
+  /** Hears of every call: metrics, traces and the log. */
+  readonly observe: CallObserver;
 }
 
 export async function watchVitalSigns(
-  { identity, home, config, input, secrets }: Stores,
+  { identity, home, config, input, secrets, traces }: Stores,
   observed: {
     readonly listeners: OpenListeners;
     readonly openLimit: OpenLimit;
@@ -93,5 +96,10 @@ export async function watchVitalSigns(
       ...listeners.problems,
     ];
   };
-  return { metrics, audit, backups, health, problems };
+  const observe = observeBy([
+    metrics.observe,
+    ...(traces ? [traces.observe] : []),
+    ...(run.log ? [run.log.observe] : []),
+  ]);
+  return { metrics, audit, backups, health, problems, observe };
 }
