@@ -3,9 +3,8 @@
 import { useNoticed } from '@palyra/console/deliberate';
 import { Fact, Fingerprint, ProblemBox, useAction, Words } from './elements.tsx';
 import { PairForm } from './pair-form.tsx';
-import type { Command, DaemonView, Problem, RequestView } from './view.ts';
-
-type Ask = (command: Command) => Promise<Problem | undefined>;
+import type { Ask } from './use-worker.ts';
+import type { DaemonView, Problem, RequestView } from './view.ts';
 
 const states: Readonly<Record<DaemonView['state'], readonly [tone: string, text: string]>> = {
   waiting: ['calm', 'Waits for the operator'],

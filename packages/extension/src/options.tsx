@@ -2,13 +2,12 @@
 
 import { guardPresses } from '@palyra/console/deliberate';
 import { render } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
 import { DaemonCard } from './daemon-card.tsx';
 import { ProblemBox, useAction } from './elements.tsx';
 import { PairForm } from './pair-form.tsx';
 import { permissionOf } from './permissions.ts';
-import { type Command, type DaemonView, type Problem, type Switch, switches, type View } from './view.ts';
-import { WorkerPort } from './worker-port.ts';
+import { type Ask, useWorker } from './use-worker.ts';
+import { type DaemonView, type Problem, type Switch, switches } from './view.ts';
 
 const texts: Readonly<Record<Switch, readonly [name: string, means: string]>> = {
   'tabs.open': ['Open a tab', 'The operator can open a page of the web in a new tab.'],
@@ -25,12 +24,7 @@ const texts: Readonly<Record<Switch, readonly [name: string, means: string]>> = 
 };
 
 function Options() {
-  const [view, setView] = useState<View>();
-  const port = useRef<WorkerPort>(undefined);
-  useEffect(() => {
-    port.current = new WorkerPort(setView);
-  }, []);
-  const ask = (command: Command) => port.current!.ask(command);
+  const { view, ask } = useWorker();
   if (!view) return null;
   return (
     <>
@@ -55,8 +49,6 @@ function Options() {
     </>
   );
 }
-
-type Ask = (command: Command) => Promise<Problem | undefined>;
 
 function Switches({ daemon, ask }: { daemon: DaemonView; ask: Ask }) {
   const { root } = daemon;

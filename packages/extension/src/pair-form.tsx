@@ -4,10 +4,10 @@ import { useEffect, useState } from 'preact/hooks';
 import { keepDraft, readDraft } from './draft.ts';
 import { ProblemBox, useAction } from './elements.tsx';
 import { addressOf, hostOf } from './typed-address.ts';
-import type { Command, Problem } from './view.ts';
+import type { Ask } from './use-worker.ts';
 
 export function PairForm(props: {
-  readonly ask: (command: Command) => Promise<Problem | undefined>;
+  readonly ask: Ask;
   /** The daemon that no longer knows this browser. */
   readonly address?: string;
   readonly newIdentity?: boolean;

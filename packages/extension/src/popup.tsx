@@ -2,20 +2,13 @@
 
 import { guardPresses } from '@palyra/console/deliberate';
 import { render } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
 import { DaemonCard } from './daemon-card.tsx';
 import { ProblemBox } from './elements.tsx';
 import { PairForm } from './pair-form.tsx';
-import type { Command, View } from './view.ts';
-import { WorkerPort } from './worker-port.ts';
+import { useWorker } from './use-worker.ts';
 
 function Popup() {
-  const [view, setView] = useState<View>();
-  const port = useRef<WorkerPort>(undefined);
-  useEffect(() => {
-    port.current = new WorkerPort(setView);
-  }, []);
-  const ask = (command: Command) => port.current!.ask(command);
+  const { view, ask } = useWorker();
   if (!view) return null;
   return (
     <>
