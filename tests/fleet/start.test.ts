@@ -8,6 +8,7 @@ import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { collect, makeDevice, pair, request } from '../testing/sample-device.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
+import { attribute, traceReceiver } from '../testing/trace-receiver.ts';
 import { until } from '../testing/until.ts';
 
 const nowhere = { host: '127.0.0.1', port: 0 };
@@ -45,6 +46,15 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     }
     await b.admin.renameDevice({ id: device.identity.id, name: 'renamed elsewhere' });
     assert.equal((await c.running.identity.registry.device(device.identity.id))?.name, 'renamed elsewhere');
+  });
+
+  test('a trace says in which database the registry is', async (t) => {
+    const { url, spans } = await traceReceiver(t);
+    const [daemon] = (await fleet.start(t, 1, { traces: { url } })) as [TestDaemon];
+    await (await daemon.node(await pair(daemon, await makeDevice()))).status({});
+    await daemon.stop();
+    const uses = spans.filter(({ name }) => name.startsWith('registry '));
+    assert.deepEqual([...new Set(uses.map((span) => attribute(span, 'db.system')))], ['postgresql']);
   });
 
   test('a request to one daemon can be decided at another, and the device gets the decision', async (t) => {

@@ -1,9 +1,8 @@
 // Traces, as a receiver of OTLP over HTTP gets them: one trace leads from a device's call to the registry.
 
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
 import { dialNode, dialPairing, type NodeConnection, NodeService, PairingService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
@@ -11,41 +10,7 @@ import { dialNodeWeb } from '@palyra/transport-websocket';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
-
-interface Span {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-  readonly attributes: readonly { readonly key: string; readonly value: { readonly stringValue?: string } }[];
-}
-
-/** A receiver that keeps every span. */
-async function receiver(t: TestContext, status = 200) {
-  const spans: Span[] = [];
-  const resources: unknown[] = [];
-  let requests = 0;
-  const server = createServer(async (request, response) => {
-    requests += 1;
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    assert.equal(request.url, '/v1/traces');
-    assert.equal(request.headers['content-type'], 'application/json');
-    for (const { resource, scopeSpans } of JSON.parse(Buffer.concat(chunks).toString()).resourceSpans) {
-      resources.push(resource);
-      for (const scope of scopeSpans) spans.push(...scope.spans);
-    }
-    response.writeHead(status, { 'content-type': 'application/json' }).end('{}');
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => new Promise((resolve) => server.close(resolve)));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/traces`;
-  return { url, spans, resources, requests: () => requests };
-}
-
-const attribute = ({ attributes }: Span, wanted: string) =>
-  attributes.find(({ key }) => key === wanted)?.value.stringValue;
+import { attribute, traceReceiver } from '../testing/trace-receiver.ts';
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const spanId = '00f067aa0ba902b7';
@@ -60,7 +25,7 @@ const dials = {
 
 for (const [transport, dial] of Object.entries(dials))
   test(`one trace leads from a device's call over ${transport} to the registry`, async (t) => {
-    const { url, spans, resources } = await receiver(t);
+    const { url, spans, resources } = await traceReceiver(t);
     const daemon = await TestDaemon.start(t, { traces: { url }, web: { port: 0 } });
     const enrollment = { ...(await pair(daemon, await makeDevice())), webAddress: daemon.webAddress };
     const connection = await dial(enrollment);
@@ -89,12 +54,13 @@ for (const [transport, dial] of Object.entries(dials))
       below.map(({ name }) => name).join(),
     );
     assert.ok(below.every((span) => span.traceId === traceId));
+    assert.ok(below.every((span) => attribute(span, 'db.system') === 'sqlite'));
     assert.notEqual(status.traceId, traceId, 'a call without a trace begins one');
     assert.match(JSON.stringify(resources[0]), /"service.name","value":\{"stringValue":"palyra"\}/);
   });
 
 test('a stranger cannot put its calls into a trace, and headers that are no trace are ignored', async (t) => {
-  const { url, spans } = await receiver(t);
+  const { url, spans } = await traceReceiver(t);
   const daemon = await TestDaemon.start(t, { traces: { url } });
   const connection = await dialPairing(daemon.pairingAddress);
   const strange = createClient(PairingService, connection.transport);
@@ -118,7 +84,7 @@ test('a stranger cannot put its calls into a trace, and headers that are no trac
 });
 
 test('a caller that does not record its trace is followed, and the ratio holds for the others', async (t) => {
-  const { url, spans } = await receiver(t);
+  const { url, spans } = await traceReceiver(t);
   const daemon = await TestDaemon.start(t, { traces: { url, ratio: 0 } });
   const node = await daemon.node(await pair(daemon, await makeDevice()));
   await node.status({}, { headers: { traceparent: `00-${traceId}-${spanId}-00` } });
@@ -150,7 +116,7 @@ test('a receiver that never answers does not hold the daemon at its stop', async
 });
 
 test('a receiver that refuses or is away is reported once, and disturbs nobody', async (t) => {
-  const { url, requests } = await receiver(t, 503);
+  const { url, requests } = await traceReceiver(t, 503);
   for (const at of [url, 'http://127.0.0.1:9/v1/traces']) {
     const told: string[] = [];
     const daemon = await TestDaemon.start(t, {

@@ -43,7 +43,7 @@ export async function openStores(options: StoresOptions, run: Run): Promise<Stor
   const { home, config, input, notes } = await openConfiguredHome(options, run);
   const logLevel = options.log?.level ?? config.log?.level;
   if (options.log && logLevel) run.log = new DaemonLog(logLevel, options.log.write);
-  const traces = await openTraces(config.traces, packageJson.version, run.onError);
+  const traces = await openTraces(config, packageJson.version, run.onError);
   if (traces) run.undo(() => traces.close());
   await removeLeftCopies(home);
   const { secrets, registry: opened, fleet } = await openHome(home, config, run.onError);

@@ -26,16 +26,23 @@ const maxQueueSize = 2048;
 /** Time for the last spans to be taken when the daemon stops, ms. A receiver that hangs must not hold the daemon. */
 const closeMs = 2_000;
 
+export interface OtlpTracesOptions extends NonNullable<DaemonConfig['traces']> {
+  /** Of the daemon. */
+  readonly version: string;
+  /** The registry's, as OpenTelemetry names it. */
+  readonly database: 'sqlite' | 'postgresql';
+  /** Called when spans cannot be sent. */
+  readonly onError: (error: unknown, where: string) => void;
+}
+
 export class OtlpTraces implements Traces {
   readonly #provider: TracerProvider;
   readonly #tracer: ReturnType<TracerProvider['getTracer']>;
   readonly #inCall = new AsyncLocalStorage<Context>();
+  readonly #database: string;
 
-  constructor(
-    { url, ratio }: NonNullable<DaemonConfig['traces']>,
-    version: string,
-    onError: (error: unknown, where: string) => void,
-  ) {
+  constructor({ url, ratio, version, database, onError }: OtlpTracesOptions) {
+    this.#database = database;
     this.#provider = new TracerProvider({
       resource: resourceFromAttributes({ 'service.name': 'palyra', 'service.version': version }),
       // A caller that traces decides for its own calls only.
@@ -87,7 +94,7 @@ export class OtlpTraces implements Traces {
       if (!parent) return use();
       const span = this.#tracer.startSpan(
         `registry ${name}`,
-        { attributes: { 'db.system': 'sqlite' } },
+        { attributes: { 'db.system': this.#database } },
         parent,
       );
       const fail = (error: unknown) => {

@@ -14,11 +14,12 @@ export interface Traces {
 }
 
 export async function openTraces(
-  config: DaemonConfig['traces'],
+  { traces, registry }: Pick<DaemonConfig, 'traces' | 'registry'>,
   version: string,
   onError: (error: unknown, where: string) => void,
 ): Promise<Traces | undefined> {
-  if (!config) return undefined;
+  if (!traces) return undefined;
   const { OtlpTraces } = await import('./otlp-traces.ts');
-  return new OtlpTraces(config, version, onError);
+  const database = registry.from === 'postgres' ? 'postgresql' : 'sqlite';
+  return new OtlpTraces({ ...traces, version, database, onError });
 }
