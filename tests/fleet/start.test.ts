@@ -57,6 +57,14 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     assert.deepEqual([...new Set(uses.map((span) => attribute(span, 'db.system')))], ['postgresql']);
   });
 
+  test('the metrics do not tell the size of a file that is not used', async (t) => {
+    const [daemon] = (await fleet.start(t, 1, { metrics: { port: 0 } })) as [TestDaemon];
+    const { address } = daemon.running.listeners.find(({ name }) => name === 'metrics')!;
+    const text = await (await fetch(address)).text();
+    assert.match(text, /^palyra_audit_rows [1-9]/m);
+    assert.doesNotMatch(text, /palyra_registry_bytes/);
+  });
+
   test('a request to one daemon can be decided at another, and the device gets the decision', async (t) => {
     const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
     const device = await makeDevice();

@@ -8,8 +8,8 @@ import type { AuditWatch } from '../audit-watch.ts';
 export interface StoreFacts {
   /** The daemon's folder. */
   readonly folder: string;
-  /** The registry's file. */
-  readonly file: string;
+  /** The registry's file; undefined for a database that several daemons share, which has metrics of its own. */
+  readonly file: string | undefined;
   readonly auditHead: RegistryReads['auditHead'];
   readonly audit: Pick<AuditWatch, 'last'>;
 }
@@ -27,17 +27,18 @@ export function addStoreMetrics(registry: Registry, { folder, file, auditHead, a
       this.set({ what: 'size' }, blocks * bsize);
     },
   });
-  new Gauge({
-    name: 'palyra_registry_bytes',
-    help: "Size of the registry's file and its log",
-    registers,
-    async collect() {
-      const sizes = await Promise.all(
-        [file, `${file}-wal`].map(async (path) => (await stat(path).catch(() => undefined))?.size ?? 0),
-      );
-      this.set(sizes.reduce((sum, size) => sum + size, 0));
-    },
-  });
+  if (file !== undefined)
+    new Gauge({
+      name: 'palyra_registry_bytes',
+      help: "Size of the registry's file and its log",
+      registers,
+      async collect() {
+        const sizes = await Promise.all(
+          [file, `${file}-wal`].map(async (path) => (await stat(path).catch(() => undefined))?.size ?? 0),
+        );
+        this.set(sizes.reduce((sum, size) => sum + size, 0));
+      },
+    });
   new Gauge({
     name: 'palyra_audit_rows',
     help: 'Rows of the audit log',

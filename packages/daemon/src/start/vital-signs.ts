@@ -6,6 +6,7 @@ import { AuditWatch } from '../audit-watch.ts';
 import { HealthHistory } from '../console/health.ts';
 import type { ConsoleSessions } from '../console/sessions.ts';
 import { BackupSchedule } from '../home/backup-schedule.ts';
+import { isShared } from '../home/registry-place.ts';
 import type { OpenLimit } from '../listeners/open-limit.ts';
 import type { OpenListeners } from '../listeners/open-listeners.ts';
 import { DaemonMetrics } from '../metrics/metrics.ts';
@@ -76,7 +77,12 @@ export async function watchVitalSigns(
       deviceStates: () => registry.deviceStates(),
       changes: () => registry.changes,
     },
-    store: { folder: home.path, file: home.registry, auditHead: () => registry.auditHead(), audit },
+    store: {
+      folder: home.path,
+      file: isShared(config) ? undefined : home.registry,
+      auditHead: () => registry.auditHead(),
+      audit,
+    },
     backups,
   });
   const health = new HealthHistory(
