@@ -36,6 +36,12 @@ for (const [what, left, expected, skip] of [
   ['holds its output open', 'sleep 600 & echo $! > $PID_FILE', '"ok"', false],
   ['began its own session', 'setsid sleep 600 > /dev/null 2>&1 & echo $! > $PID_FILE', '"ok"', onLinux],
   [
+    'leaves sessions behind in which programs load programs',
+    `for n in 1 2 3 4 5 6 7 8; do setsid env sh -c 'exec setsid env sleep 600' > /dev/null 2>&1 & done; echo $! > $PID_FILE`,
+    '"ok"',
+    onLinux,
+  ],
+  [
     'became a daemon',
     `setsid sh -c 'echo $$ > $PID_FILE; exec sleep 600' > /dev/null 2>&1 &\nuntil [ -s $PID_FILE ]; do sleep 0.01; done`,
     '"ok"',
