@@ -26,7 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sign
 const files = positionals.length > 0 ? positionals : globSync('tests/{soak,installed}/*.test.ts').sort();
 const isGood = await runTests(files, {
   bounds: { testMs: 120 * minutes, idleMs: 1 * minutes, fileMs: 240 * minutes },
-  concurrency: 1,
+  pace: { least: 1, most: 1 },
   nodeOptions: [],
   env: { PALYRA_SOAK_ROUNDS: values.rounds, ...(values.seed !== undefined && { PALYRA_SEED: values.seed }) },
   looksAround: false,

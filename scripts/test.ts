@@ -3,11 +3,11 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { buildPalyra } from './build-palyra.ts';
 import { type BuiltTests, buildTests, notBuilt } from './test/build-tests.ts';
+import { usualPace } from './test/pace.ts';
 import { cacheFolder, runTests } from './test/run.ts';
 
 /** Commands, and the Debian packages that have them. Tests without theirs fail or skip, and name the package. */
@@ -63,8 +63,7 @@ const own = (name: string, otherwise: number): number => {
   const index = words.findIndex((each) => each.startsWith(`--${name}=`));
   return index < 0 ? otherwise : Number(words.splice(index, 1)[0]!.slice(name.length + 3));
 };
-// Test files wait more than they work.
-const concurrency = own('files-at-once', Math.min(8, 3 * availableParallelism()));
+const atOnce = own('files-at-once', 0);
 const bounds = {
   testMs: own('test-seconds', 240) * 1000,
   idleMs: own('idle-seconds', 120) * 1000,
@@ -82,7 +81,7 @@ const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
 const isGood = await runTests(files, {
   bounds,
-  concurrency,
+  pace: atOnce > 0 ? { least: atOnce, most: atOnce } : usualPace,
   built,
   nodeOptions,
   env,

@@ -8,12 +8,13 @@ import { makePrivateFolder } from '../../packages/transport-quic/src/quiche/priv
 import { type BuiltTests, notBuilt } from './build-tests.ts';
 import { type Bounds, type FileRun, runFile, type TestEvent } from './file.ts';
 import { entries } from './left-behind.ts';
+import { eachAtPace, type Pace } from './pace.ts';
 import { memory, placeForFolders } from './place-for-folders.ts';
 import { Report } from './report.ts';
 
 export interface RunOptions {
   readonly bounds: Bounds;
-  readonly concurrency: number;
+  readonly pace: Pace;
   /** Default: the files run without a build. */
   readonly built?: BuiltTests;
   /** Node options for each file. */
@@ -41,30 +42,27 @@ export async function runTests(files: readonly string[], options: RunOptions): P
   chmodSync(folder, 0o711);
 
   const report = new Report(options.output);
-  const waiting = files.map((file, index) => ({ file, name: `${index + 1}` }));
-  const work = async () => {
-    while (!stop.aborted) {
-      const next = waiting.shift();
-      if (!next) return;
-      const { file, name } = next;
-      const own = {
-        ...options,
-        env: { ...compiled, ...built.env, ...options.env },
-        program: built.programOf(file),
-        folder: join(folder, name),
-        marker: `${basename(folder)}-${name}`,
-      };
-      report.add(inSources(await runFile(file, own, stop), built));
-    }
+  let waiting = files.length;
+  const named = files.map((file, index) => ({ file, name: `${index + 1}` }));
+  const work = async ({ file, name }: (typeof named)[number]) => {
+    waiting -= 1;
+    const own = {
+      ...options,
+      env: { ...compiled, ...built.env, ...options.env },
+      program: built.programOf(file),
+      folder: join(folder, name),
+      marker: `${basename(folder)}-${name}`,
+    };
+    report.add(inSources(await runFile(file, own, stop), built));
   };
-  await Promise.all(Array.from({ length: options.concurrency }, work));
+  await eachAtPace(named, options.pace, work, stop);
 
   rmSync(folder, { recursive: true, force: true });
   removeAbandonedFolders();
   const left = inSharedPlaces().filter((path) => !before.has(path));
   if (options.looksAround && left.length > 0)
     report.addProblem('the run', `it left files outside of TMPDIR: ${left.join(' ')}`);
-  if (stop.aborted) report.addProblem('the run', `it was ended before ${waiting.length} files`);
+  if (stop.aborted) report.addProblem('the run', `it was ended before ${waiting} files`);
   return report.end();
 }
 

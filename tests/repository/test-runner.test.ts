@@ -23,7 +23,7 @@ async function runBad(files: readonly string[], options: Partial<RunOptions> = {
   const isGood = await runTests(files.map(pathOf), {
     // A file starts slowly beside so many others. Output that is missing after this time never comes.
     bounds: { testMs: 5 * seconds, idleMs: 60 * seconds, fileMs: 120 * seconds },
-    concurrency: files.length,
+    pace: { least: files.length, most: files.length },
     nodeOptions: [],
     env: {},
     looksAround: false,
@@ -126,7 +126,7 @@ test('an interrupted run ends its files with everything they started', {
 }, async () => {
   const stop = new AbortController();
   const run = runBad(['spins', 'stubborn-child', 'hangs'], {
-    concurrency: 2,
+    pace: { least: 2, most: 2 },
     stop: stop.signal,
     bounds: { testMs: 60 * seconds, idleMs: 60 * seconds, fileMs: 60 * seconds },
   });
