@@ -8,6 +8,8 @@ import { storeError } from './store-error.ts';
 const BUSY_TIMEOUT_MS = 1000;
 /** Most memory for pages, allocated as they are read. `standing` of 1,000,000 devices fits. */
 const CACHE_KIB = 256 * 1024;
+/** The same for reads during a change, which forget everything with each change. */
+const BESIDE_CACHE_KIB = 16 * 1024;
 
 export class SqliteConnection {
   /** The path, for messages. */
@@ -16,14 +18,19 @@ export class SqliteConnection {
   // The SQL has a few dozen shapes, so this stays small.
   readonly #statements = new Map<string, StatementSync>();
 
-  /** @throws STORE_FULL, STORE_FAILED, like every method. */
+  /**
+   * Commits without waiting for the disk. What is lost in a power cut is a number of the last changes, never a part of
+   * one. It leaves the log to `Checkpoints`.
+   * @throws STORE_FULL, STORE_FAILED, like every method.
+   */
   static forWriting(path: string): SqliteConnection {
     return new SqliteConnection(
       path,
       () => new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS }),
       `
         PRAGMA journal_mode = WAL;
-        PRAGMA synchronous = FULL;
+        PRAGMA synchronous = NORMAL;
+        PRAGMA wal_autocheckpoint = 0;
         PRAGMA fullfsync = ON;
         PRAGMA foreign_keys = ON;
         PRAGMA cache_size = -${CACHE_KIB};
@@ -38,6 +45,15 @@ export class SqliteConnection {
   static forReading(path: string, open: () => DatabaseSync): SqliteConnection {
     // The first read after BEGIN fixes the snapshot.
     return new SqliteConnection(path, open, 'PRAGMA query_only = ON; BEGIN; SELECT 1 FROM sqlite_schema');
+  }
+
+  /** A connection beside the writing one, which reads the present state until `beginReading` keeps it. */
+  static besideWriting(path: string): SqliteConnection {
+    return new SqliteConnection(
+      path,
+      () => new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS }),
+      `PRAGMA query_only = ON; PRAGMA cache_size = -${BESIDE_CACHE_KIB};`,
+    );
   }
 
   private constructor(path: string, open: () => DatabaseSync, setUp: string) {
@@ -66,8 +82,23 @@ export class SqliteConnection {
     this.#try(() => this.#prepare('BEGIN IMMEDIATE').run());
   }
 
+  /** Keeps showing the present state, until `rollback`. */
+  beginReading(): void {
+    this.rollback();
+    this.#try(() => {
+      this.#prepare('BEGIN').run();
+      // The first read fixes the snapshot.
+      this.#prepare('SELECT 1 FROM sqlite_schema').get();
+    });
+  }
+
   commit(): void {
     this.#try(() => this.#prepare('COMMIT').run());
+  }
+
+  /** Pages of changes in the log. */
+  get logPages(): number {
+    return this.#try(() => Number(this.#prepare('PRAGMA wal_checkpoint(NOOP)').get()?.log ?? 0));
   }
 
   /** Begins a part of a transaction that can be undone separately. */

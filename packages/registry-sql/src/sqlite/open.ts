@@ -12,9 +12,10 @@ import { sqlitePlans } from '../migrations/0002-sqlite-plans.ts';
 import { statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
 import { SqliteConnection } from './connection.ts';
+import { ChangeLog } from './log.ts';
 import { mustBeWritten, openShared, withReadOnly } from './read-only.ts';
 import { SqliteReader } from './reader.ts';
-import { SqliteRegistry } from './registry.ts';
+import { type RegistryDisk, SqliteRegistry } from './registry.ts';
 import { storeError } from './store-error.ts';
 
 const migrations = {
@@ -53,10 +54,21 @@ export async function openSqliteRegistry(options: SqliteRegistryOptions): Promis
             statements,
           )
         : new SqliteReader(openShared(path), statements);
-    return new SqliteRegistry(connection, statements, { snapshot, onError: options.onError });
+    const disk = path === ':memory:' ? undefined : await openDisk(path);
+    return new SqliteRegistry(connection, statements, { snapshot, disk, onError: options.onError });
   } catch (error) {
     connection.close();
     throw storeError(error, path);
+  }
+}
+
+async function openDisk(path: string): Promise<RegistryDisk> {
+  const log = await ChangeLog.open(path);
+  try {
+    return { log, before: SqliteConnection.besideWriting(path) };
+  } catch (error) {
+    await log.close();
+    throw error;
   }
 }
 

@@ -14,6 +14,7 @@ import { IdentityError } from '@palyra/identity';
 import { codeOf, printable, reasonOf } from '@palyra/identity/values';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { SqliteConnection } from './connection.ts';
+import { syncLogOf } from './log.ts';
 import { storeError } from './store-error.ts';
 
 /** How often a read is repeated because somebody opened the registry for writing meanwhile. */
@@ -38,6 +39,8 @@ export async function withReadOnly<T>(
         : before.index
           ? using(openShared(path), work)
           : withCopy(path, (copy) => using(openShared(copy), work)));
+      // The writer may not have waited for the disk yet, but whoever acts on the result relies on what it shows.
+      if (before.log) await syncLogOf(path);
       if (await isStill()) return result;
     } catch (error) {
       if (await isStill()) throw error;

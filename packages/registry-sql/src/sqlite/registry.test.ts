@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { StatementSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
+import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { registrySuite } from '../testing/registry-suite.ts';
 import { openSqliteRegistry } from './open.ts';
 
-registrySuite('SQLite', (onError) => openSqliteRegistry({ path: ':memory:', onError }));
+registrySuite('SQLite in memory', (onError) => openSqliteRegistry({ path: ':memory:', onError }));
+
+registrySuite('SQLite', (onError) =>
+  openSqliteRegistry({ path: join(temporaryFolder(), 'registry.sqlite'), onError }),
+);
 
 test('changes that can be neither committed nor rolled back fail, stay invisible and never take effect', async (t) => {
   const registry = await openSqliteRegistry({ path: ':memory:' });

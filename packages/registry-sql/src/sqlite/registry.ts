@@ -1,11 +1,11 @@
-// The registry on one SQLite connection. One change is open at a time. Reads wait for it, because the connection would
-// show them uncommitted data.
+// The registry on one SQLite connection. One change is open at a time, and readers see the registry as it was before
+// (door.ts).
 //
-// Making a commit durable takes several times as long as a change. So waiting changes share a commit: they run one
-// after the other, a failed one is undone separately, and one commit makes them durable before any is answered.
+// Making a commit durable takes many times as long as a change. So waiting changes share a commit: they run one after
+// the other, a failed one is undone separately, and one sync makes them durable before any is answered. The program
+// goes on meanwhile.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { IdentityError } from '@palyra/identity';
 import {
   type ListenerErrors,
   type Registry,
@@ -20,10 +20,15 @@ import type { Executor } from '../executor.ts';
 import { SqlReads } from '../reads.ts';
 import type { Statements } from '../statements.ts';
 import { SqlTransaction } from '../transaction.ts';
+import { Checkpoints } from './checkpoints.ts';
 import type { SqliteConnection } from './connection.ts';
+import { Door, OutsideExecutor } from './door.ts';
+import type { ChangeLog } from './log.ts';
 
-/** Most changes in one commit, because reads wait for it. */
-const CHANGES_TOGETHER = 32;
+/** Most changes in one commit. */
+const CHANGES_TOGETHER = 256;
+/** Most answers in one turn of the event loop. */
+const ANSWERS_TOGETHER = 32;
 /** Longest time for changes in one turn of the event loop, ms. */
 const TURN_MS = 2;
 
@@ -40,11 +45,20 @@ interface Made {
   readonly answer: () => void;
 }
 
+/** What a registry in a file has. */
+export interface RegistryDisk {
+  readonly log: ChangeLog;
+  /** Shows the registry before the running change. */
+  readonly before: SqliteConnection;
+}
+
 export class SqliteRegistry extends SqlReads implements Registry {
   readonly isShared = false;
   readonly sharedLists = undefined;
   readonly #connection: SqliteConnection;
   readonly #door: Door;
+  readonly #disk: RegistryDisk | undefined;
+  readonly #checkpoints: Checkpoints | undefined;
   readonly #snapshot: () => Promise<RegistryReader>;
   readonly #waiting: Change[] = [];
   #working: Promise<void> | undefined;
@@ -53,36 +67,52 @@ export class SqliteRegistry extends SqlReads implements Registry {
   readonly #listeners: RegistryListeners;
   #closed: Promise<void> | undefined;
 
-  /** @param options.snapshot opens a reader of the committed data. */
+  /**
+   * @param options.snapshot opens a reader of the committed data.
+   * @param options.disk undefined for a registry in memory.
+   */
   constructor(
     connection: SqliteConnection,
     statements: Statements,
     options: {
       readonly snapshot: () => Promise<RegistryReader>;
+      readonly disk: RegistryDisk | undefined;
       readonly onError: ListenerErrors | undefined;
     },
   ) {
-    const door = new Door();
-    super(new OutsideExecutor(connection, door), statements);
+    const { snapshot, disk, onError } = options;
+    const door = new Door(connection, disk?.before);
+    super(new OutsideExecutor(door), statements);
     this.#connection = connection;
     this.#door = door;
-    this.#listeners = new RegistryListeners(options.onError);
-    this.#snapshot = options.snapshot;
+    this.#disk = disk;
+    this.#checkpoints =
+      disk &&
+      new Checkpoints(connection, {
+        onWaiting: () => this.#start(),
+        onError: (error) => onError?.(error, 'copying the log of the registry'),
+      });
+    this.#listeners = new RegistryListeners(onError);
+    this.#snapshot = snapshot;
   }
 
   async transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T> {
     this.#door.mustBeOpen();
+    this.#mustStore();
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject });
-      this.#working ??= this.#work();
+      this.#start();
     });
   }
 
+  #start(): void {
+    this.#working ??= this.#work();
+  }
+
   async #work(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      // A flood of changes must not block the sockets. Changes that arrive meanwhile share the next commit.
-      while (this.#isTurnOver()) await nextTurn();
-      await this.#together(this.#waiting.shift()!);
+    while (this.#waiting.length > 0 || this.#checkpoints?.isWaiting) {
+      await this.#checkpoints?.betweenChanges();
+      if (this.#waiting.length > 0) await this.#together();
     }
     this.#working = undefined;
   }
@@ -98,29 +128,35 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return now - this.#turnBegan > TURN_MS;
   }
 
-  /** Makes this change and those waiting behind it, and commits them. */
-  async #together(first: Change): Promise<void> {
-    const leave = this.#door.enter();
+  /** Makes the waiting changes, and commits them. */
+  async #together(): Promise<void> {
     const taken: Change[] = [];
     const made: Made[] = [];
+    this.#door.enter();
     try {
-      for (let next: Change | undefined = first; next; next = this.#nextOf(taken)) {
+      this.#mustStore();
+      this.#connection.begin();
+      while (taken.length < CHANGES_TOGETHER) {
+        // A flood of changes must not block the sockets. Changes that arrive meanwhile are made too.
+        while (this.#isTurnOver()) await nextTurn();
+        const next = this.#waiting.shift();
+        if (!next) break;
         taken.push(next);
-        if (taken.length === 1) this.#connection.begin();
         made.push(await this.#make(next));
       }
-      this.#commit();
-      this.#listeners.tell(made.flatMap(({ events }) => events));
-      for (const { answer } of made) answer();
+      await this.#commit();
     } catch (error) {
-      for (const { reject } of taken) reject(error);
-      try {
-        this.#connection.rollback();
-      } catch {
-        // The changes have been answered with the first error. The next change first rolls back.
-      }
-    } finally {
-      leave();
+      // Without a transaction, none of the others can be made either.
+      for (const { reject } of taken.length > 0 ? taken : this.#waiting.splice(0)) reject(error);
+      this.#undo();
+      return;
+    }
+    // Whoever hears of the changes can read them.
+    this.#door.leave();
+    this.#listeners.tell(made.flatMap(({ events }) => events));
+    for (const [index, { answer }] of made.entries()) {
+      if (index > 0 && index % ANSWERS_TOGETHER === 0) await nextTurn();
+      answer();
     }
   }
 
@@ -133,17 +169,35 @@ export class SqliteRegistry extends SqlReads implements Registry {
     return undefined;
   }
 
-  /** A failed commit may still leave an open transaction. */
-  #commit(): void {
+  /** Commits, and waits for the disk. A failed commit may still leave an open transaction. */
+  async #commit(): Promise<void> {
     try {
+      this.#door.keepForReaders();
       this.#connection.commit();
+      await this.#disk?.log.sync();
     } finally {
       this.#changes += 1;
     }
   }
 
-  #nextOf(taken: readonly Change[]): Change | undefined {
-    return taken.length < CHANGES_TOGETHER ? this.#waiting.shift() : undefined;
+  #undo(): void {
+    if (this.#disk?.log.failure) {
+      // Readers keep what is durable, for good.
+      this.#door.stay();
+      return;
+    }
+    try {
+      this.#connection.rollback();
+    } catch {
+      // The changes have been answered with the first error. The next change first rolls back.
+    }
+    this.#door.leave();
+  }
+
+  /** @throws STORE_FAILED after the disk has failed. */
+  #mustStore(): void {
+    const failure = this.#disk?.log.failure;
+    if (failure) throw failure;
   }
 
   /** @throws an error that also undid the earlier changes. */
@@ -166,7 +220,16 @@ export class SqliteRegistry extends SqlReads implements Registry {
 
   async snapshot(): Promise<RegistryReader> {
     this.#door.mustBeOpen();
-    return this.#snapshot();
+    const reader = await this.#snapshot();
+    try {
+      // What it shows may still be on its way to the disk.
+      await this.#door.someoneInside;
+      this.#mustStore();
+      return reader;
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
   }
 
   enforce(listener: RegistryListener): () => void {
@@ -184,32 +247,12 @@ export class SqliteRegistry extends SqlReads implements Registry {
 
   /** Refuses new work, and waits for the earlier work. */
   async #shut(): Promise<void> {
-    this.#door.isShut = true;
+    this.#door.shut();
     await this.#working;
+    await this.#checkpoints?.close();
+    this.#disk?.before.close();
+    await this.#disk?.log.close();
     this.#connection.close();
-  }
-}
-
-/** Runs reads outside a change. */
-class OutsideExecutor implements Executor {
-  readonly #connection: SqliteConnection;
-  readonly #door: Door;
-
-  constructor(connection: SqliteConnection, door: Door) {
-    this.#connection = connection;
-    this.#door = door;
-  }
-
-  async all<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
-    while (this.#door.someoneInside) await this.#door.someoneInside;
-    this.#door.mustBeOpen();
-    // No change is running. A transaction that is still open must be undone, and nobody may see its data.
-    this.#connection.rollback();
-    return this.#connection.all(query);
-  }
-
-  async run(): Promise<number> {
-    throw new TypeError('a change needs a transaction');
   }
 }
 
@@ -251,28 +294,5 @@ class InsideExecutor implements Executor {
       this.#failure = error;
       throw error;
     }
-  }
-}
-
-/** Controls the use of the connection: by a running change, and otherwise by readers. */
-class Door {
-  /** Resolves when the running change leaves. */
-  someoneInside: Promise<void> | undefined;
-  isShut = false;
-
-  /** Enters. @returns the function that leaves. */
-  enter(): () => void {
-    const readers = Promise.withResolvers<void>();
-    this.someoneInside = readers.promise;
-    return () => {
-      this.someoneInside = undefined;
-      // The waiting readers run before the next change, which begins later.
-      readers.resolve();
-    };
-  }
-
-  mustBeOpen(): void {
-    if (this.isShut)
-      throw new IdentityError('STORE_FAILED', 'The registry is closed, because its program is stopping.');
   }
 }
