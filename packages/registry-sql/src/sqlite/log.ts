@@ -81,7 +81,7 @@ function logOf(path: string): string {
 async function syncFile(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {
-    await file.sync();
+    await file.datasync();
   } finally {
     await file.close();
   }
