@@ -84,7 +84,7 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     daemons: daemons.map(({ id, version, endpoints, startedAt, seenAt }) => ({
       id,
       version,
-      endpoints: [...endpoints],
+      endpoints: [...new Set(Object.values(endpoints).flat())],
       startedAtMs: millis(startedAt),
       seenAtMs: millis(seenAt),
       isThis: id === options.fleet?.id,

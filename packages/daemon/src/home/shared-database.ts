@@ -5,7 +5,12 @@ import { IdentityError, type MasterKey, type SharedSecretStore } from '@palyra/i
 import { readCredential } from '@palyra/identity/keys';
 import type { ListenerErrors, Registry, RegistryReader } from '@palyra/identity/registry';
 import { type Clock, systemClock } from '@palyra/identity/values';
-import type { FleetMember, PostgresRegistry } from '@palyra/registry-sql/postgres';
+import type {
+  FleetMember,
+  MemberNow,
+  PostgresChannels,
+  PostgresRegistry,
+} from '@palyra/registry-sql/postgres';
 import type { DaemonConfig } from '../config.ts';
 import { withSetting } from '../setting.ts';
 import { newFleetMemory, readFleetFile, writeFleetFile } from './fleet-file.ts';
@@ -18,10 +23,18 @@ export interface FleetPlace {
   /** This daemon. */
   readonly id: string;
   /** Writes this daemon's row, and notes in the home what it has seen. */
-  announce(self: Omit<FleetMember, 'id' | 'seenAt'>): Promise<void>;
+  announce(self: Omit<MemberNow, 'id' | 'databaseMs'>): Promise<void>;
   members(): Promise<FleetMember[]>;
+  /** Removes a daemon that is gone. @returns false if it is unknown, or has given a sign of life lately. */
+  forget(id: string): Promise<boolean>;
+  /** Which daemon has the channel of a device. */
+  readonly channels: PostgresChannels;
   /** What all daemons count together. */
   readonly rates: Pick<PostgresRegistry, 'rate' | 'countRate'>;
+  /** Work that one daemon does for all. */
+  readonly dueWork: Pick<PostgresRegistry, 'didWork' | 'dueWork'>;
+  /** How the database answers this daemon. */
+  readonly database: Pick<PostgresRegistry, 'isReachable' | 'databaseMs'>;
 }
 
 export interface OpenDatabase {
@@ -77,6 +90,8 @@ export async function openSharedDatabase(
     await writeFleetFile(paths, memory);
   };
   try {
+    // Channels of an earlier run.
+    await registry.channels.begin();
     const secrets = await SqlSecretStore.open({ url, masterKey });
     if (!known) await writeFleetFile(paths, memory);
     return {
@@ -95,11 +110,15 @@ export async function openSharedDatabase(
       fleet: {
         id: memory.daemon,
         async announce(self) {
-          await registry.announce({ ...self, id: memory.daemon });
+          await registry.announce({ ...self, id: memory.daemon, databaseMs: registry.databaseMs });
           await remember();
         },
         members: () => registry.members(),
+        forget: (id) => registry.forgetMember(id),
+        channels: registry.channels,
         rates: registry,
+        dueWork: registry,
+        database: registry,
       },
     };
   } catch (error) {

@@ -29,10 +29,12 @@ export async function announce(
   run: Run,
 ): Promise<void> {
   if (!fleet) return;
-  const { pairing, node, quic, web } = config.endpoints;
   await fleet.announce({
     version,
-    endpoints: [...pairing, ...node, ...quic, ...web],
+    endpoints: config.endpoints,
+    peerAddresses: [],
+    certificates: [],
+    connections: {},
     names: credentialNames(config),
     startedAt: run.startedAt,
   });

@@ -8,11 +8,14 @@ import { fleetStatements } from './statements.ts';
 export class PostgresLists implements SharedLists {
   readonly #readers: Readers;
   readonly #upkeep: Link;
+  readonly #daemon: string;
   readonly #statements = fleetStatements();
 
-  constructor(readers: Readers, upkeep: Link) {
+  /** @param daemon this one. */
+  constructor(readers: Readers, upkeep: Link, daemon: string) {
     this.#readers = readers;
     this.#upkeep = upkeep;
+    this.#daemon = daemon;
   }
 
   async head(issuerId: string): Promise<SharedListHead> {
@@ -35,5 +38,6 @@ export class PostgresLists implements SharedLists {
     const row = { issuer_id: issuerId, number, revocation_seq: epoch, remake_at: remakeAtMs };
     const connection = await this.#upkeep.get();
     await connection.run(this.#statements.putList({ ...row, next_update: nextUpdateMs, der }));
+    await connection.run(this.#statements.didWork({ what: 'revocation lists', daemon: this.#daemon }));
   }
 }

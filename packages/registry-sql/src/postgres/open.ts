@@ -6,6 +6,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { migrate, mustBeMigrated } from '../migrate.ts';
 import { registryTables } from '../migrations/0001-registry.ts';
 import { fleetTables } from '../migrations/0002-fleet.ts';
+import { peerTables } from '../migrations/0003-peers.ts';
 import { type Statements, statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
 import { parsePostgresUrl } from './address.ts';
@@ -21,6 +22,7 @@ import type { AuditHead } from './transaction.ts';
 const migrations = {
   '0001-registry': registryTables({ bytes: 'bytea', sequence: 'bigint', text: textInBytes }),
   '0002-fleet': fleetTables,
+  '0003-peers': peerTables,
 };
 
 /** Time to wait for another daemon's migration, ms. */

@@ -11,15 +11,23 @@ import {
   type SharedLists,
 } from '@palyra/identity/registry';
 import { SqlReads } from '../reads.ts';
-import { milliseconds } from '../rows/column.ts';
 import type { Statements } from '../statements.ts';
 import type { PostgresAddress } from './address.ts';
+import { daemonGoneMs, PostgresChannels } from './channels.ts';
 import { type Change, commitTogether, wentBack } from './commit.ts';
 import type { PostgresConnection } from './connection.ts';
 import type { FleetEvent } from './event-body.ts';
 import { EventLog } from './event-log.ts';
 import { closed, Link } from './link.ts';
 import { PostgresLists } from './lists.ts';
+import {
+  type DueWork,
+  type DueWorkName,
+  type FleetMember,
+  type MemberNow,
+  memberOf,
+  memberRow,
+} from './members.ts';
 import { Notifications } from './notifications.ts';
 import { ReadIndex } from './read-index.ts';
 import { Readers } from './readers.ts';
@@ -44,16 +52,6 @@ export interface Rate {
   readonly count: number;
   /** How long it is counted, ms. */
   readonly leftMs: number;
-}
-
-/** A daemon of the fleet. */
-export interface FleetMember {
-  readonly id: string;
-  readonly version: string;
-  readonly endpoints: readonly string[];
-  readonly names: readonly string[];
-  readonly startedAt: Date;
-  readonly seenAt: Date;
 }
 
 /** What the registry needs of the database that was opened. */
@@ -82,11 +80,14 @@ export class PostgresRegistry extends SqlReads implements Registry {
   readonly #log: EventLog;
   readonly #notifications: Notifications;
   readonly #lists: SharedLists;
+  /** Which daemon has the channel of a device. */
+  readonly channels: PostgresChannels;
   readonly #waiting: Change[] = [];
   #working: Promise<void> | undefined;
   #head: AuditHead;
   #isShut = false;
   #isAway = false;
+  #databaseMs = 0;
   #closed: Promise<void> | undefined;
 
   constructor(options: OpenedDatabase) {
@@ -105,7 +106,8 @@ export class PostgresRegistry extends SqlReads implements Registry {
     this.#writer = new Link({ address, session: { idleInTransactionMs, lockMs }, onOpen });
     this.#indexLink = new Link({ address, onOpen });
     this.#upkeep = new Link({ address, onOpen });
-    this.#lists = new PostgresLists(readers, this.#upkeep);
+    this.#lists = new PostgresLists(readers, this.#upkeep, options.daemon);
+    this.channels = new PostgresChannels(options.daemon, readers, this.#upkeep);
     this.#index = new ReadIndex(() => this.#readHead());
     this.#listeners = new RegistryListeners(options.onError);
     this.#log = new EventLog({
@@ -151,7 +153,9 @@ export class PostgresRegistry extends SqlReads implements Registry {
     const connection = await this.#indexLink.get();
     // Known before the read began. An own commit may be answered before a read that did not see it.
     const known = { applied: this.#log.applied, seq: this.#head.seq };
+    const askedAt = performance.now();
     const [row] = await connection.all(this.#fleet.head({}));
+    this.#databaseMs = performance.now() - askedAt;
     const { event_seq: eventSeq = -1, audit_seq: seq = -1, audit_hash: hash = '' } = row ?? {};
     if (eventSeq < known.applied || seq < known.seq) throw wentBack(connection.name);
     await this.#log.catchUp(eventSeq);
@@ -193,15 +197,42 @@ export class PostgresRegistry extends SqlReads implements Registry {
     }
   }
 
+  /** Whether the last look at the database found it. There is one every 250 ms. */
+  get isReachable(): boolean {
+    return !this.#isAway;
+  }
+
+  /** The last round trip to the database, ms. */
+  get databaseMs(): number {
+    return this.#databaseMs;
+  }
+
   /** Shows this daemon to the others, and removes what nobody needs any more. */
-  async announce(member: Omit<FleetMember, 'seenAt'>): Promise<void> {
+  async announce(member: MemberNow): Promise<void> {
     const connection = await this.#forUpkeep();
-    const { id, version, endpoints, names, startedAt } = member;
-    const row = { id, version, endpoints: JSON.stringify(endpoints), names: JSON.stringify(names) };
-    await connection.run(this.#fleet.putDaemon({ ...row, started_at: milliseconds(startedAt) }));
+    await connection.run(this.#fleet.putDaemon(memberRow(member)));
     await connection.run(this.#fleet.forgetDaemons({ ms: daemonsKeptMs }));
     await connection.run(this.#fleet.forgetEvents({ ms: eventsKeptMs }));
     await connection.run(this.#fleet.forgetRates({}));
+    await this.channels.tidy();
+  }
+
+  /** Removes a daemon that is gone. @returns false if there is none: it is unknown, or has given a sign of life lately. */
+  async forgetMember(id: string): Promise<boolean> {
+    const connection = await this.#forUpkeep();
+    return (await connection.run(this.#fleet.forgetDaemon({ id, ms: daemonGoneMs }))) > 0;
+  }
+
+  /** This daemon has done work for all. */
+  async didWork(what: DueWorkName): Promise<void> {
+    const { daemon } = this.#options;
+    await (await this.#forUpkeep()).run(this.#fleet.didWork({ what, daemon }));
+  }
+
+  /** Who did which work last. */
+  async dueWork(): Promise<DueWork[]> {
+    const rows = await this.#readers.all(this.#fleet.dueWork({}));
+    return rows.map(({ what, daemon, at }) => ({ what: what as DueWorkName, daemon, at: new Date(at) }));
   }
 
   /** What all daemons have counted under this key in its present time; undefined for nothing. */
@@ -228,14 +259,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
 
   /** Every daemon that shares this database. */
   async members(): Promise<FleetMember[]> {
-    return (await this.#readers.all(this.#fleet.daemons({}))).map((row) => ({
-      id: row.id,
-      version: row.version,
-      endpoints: JSON.parse(row.endpoints),
-      names: JSON.parse(row.names),
-      startedAt: new Date(row.started_at),
-      seenAt: new Date(row.seen_at),
-    }));
+    return (await this.#readers.all(this.#fleet.daemons({}))).map(memberOf);
   }
 
   async snapshot(): Promise<RegistryReader> {
@@ -260,6 +284,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
   async #shut(): Promise<void> {
     this.#isShut = true;
     await this.#working;
+    await this.channels.settled();
     await this.#notifications.close();
     const links = [this.#writer, this.#indexLink, this.#upkeep, this.#readers];
     await Promise.all(links.map((each) => each.close()));

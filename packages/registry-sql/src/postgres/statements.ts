@@ -4,6 +4,7 @@ import { Kysely, PostgresDialect, sql } from 'kysely';
 import { prepared } from '../executor.ts';
 import type {
   DaemonsTable,
+  DueWorkTable,
   PostgresLedgerTable,
   PostgresTables,
   RevocationListsTable,
@@ -18,7 +19,7 @@ export const beginAndLock =
   ' select event_seq, audit_seq, audit_hash, revocation_seq, pg_current_xact_id()::text as transaction from ledger for update';
 
 /** The clock of the database, which all daemons share, ms since 1970. */
-const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+export const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
 const before = (ms: number) => sql<number>`${serverNow} - ${ms}::bigint`;
 const after = (ms: number) => sql<number>`${serverNow} + ${ms}::bigint`;
 
@@ -117,11 +118,28 @@ export function fleetStatements() {
             endpoints: row.endpoints,
             names: row.names,
             started_at: row.started_at,
+            about: row.about,
             seen_at: serverNow,
           }),
         ),
     ),
-    daemons: prepared((_: object) => db.selectFrom('daemons').selectAll().orderBy('id')),
+    daemons: prepared((_: object) =>
+      db
+        .selectFrom('daemons')
+        .selectAll()
+        .select(sql<number>`${serverNow} - seen_at`.as('silent'))
+        .orderBy('id'),
+    ),
+    forgetDaemon: prepared((values: { id: string; ms: number }) =>
+      db.deleteFrom('daemons').where('id', '=', values.id).where('seen_at', '<', before(values.ms)),
+    ),
+    didWork: prepared((row: Omit<DueWorkTable, 'at'>) =>
+      db
+        .insertInto('due_work')
+        .values({ ...row, at: serverNow })
+        .onConflict((conflict) => conflict.column('what').doUpdateSet({ daemon: row.daemon, at: serverNow })),
+    ),
+    dueWork: prepared((_: object) => db.selectFrom('due_work').selectAll().orderBy('what')),
     forgetDaemons: prepared((values: { ms: number }) =>
       db.deleteFrom('daemons').where('seen_at', '<', before(values.ms)),
     ),

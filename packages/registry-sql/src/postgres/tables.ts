@@ -9,6 +9,8 @@ export interface PostgresTables extends Omit<Tables, 'ledger'> {
   readonly secrets: SecretsTable;
   readonly rates: RatesTable;
   readonly revocation_lists: RevocationListsTable;
+  readonly channels: ChannelsTable;
+  readonly due_work: DueWorkTable;
 }
 
 export interface PostgresLedgerTable extends LedgerTable {
@@ -49,6 +51,31 @@ export interface DaemonsTable {
   readonly names: string;
   readonly started_at: number;
   readonly seen_at: number;
+  /** JSON (members.ts). */
+  readonly about: string;
+}
+
+/** Which daemon has, or last had, the channel of a device. */
+export interface ChannelsTable {
+  readonly device_id: string;
+  readonly daemon: string;
+  /** This channel, and no earlier or later one. */
+  readonly claim: string;
+  /** The claim that this one may replace although it had not ended. */
+  readonly replaces: string;
+  /** The agent on the device. */
+  readonly agent: string;
+  /** JSON, for the daemons. */
+  readonly facts: string;
+  readonly ended: boolean;
+  readonly changed_at: number;
+}
+
+/** Work that one daemon does for all: who did it last. */
+export interface DueWorkTable {
+  readonly what: string;
+  readonly daemon: string;
+  readonly at: number;
 }
 
 export interface SecretsTable {
