@@ -1,4 +1,7 @@
-export { type Moved, type MoveOptions, moveIntoPostgres } from './move.ts';
+export { copyPostgresRegistry, sizeOfPostgresRegistry } from './file-copy.ts';
+export { type MoveOptions, moveIntoPostgres } from './move.ts';
+export { type MoveBackOptions, moveIntoFile } from './move-back.ts';
 export { lookAtPostgresRegistry, openPostgresRegistry, type PostgresRegistryOptions } from './open.ts';
 export type { FleetMember, PostgresRegistry, Rate } from './registry.ts';
 export { SqlSecretStore, type SqlSecretStoreOptions } from './secret-store.ts';
+export type { Moved } from './verified-copy.ts';
