@@ -103,7 +103,7 @@ describe('a registry moves from a file into PostgreSQL', { skip: missingPostgres
   });
 
   for (const words of [
-    ['--to', 'file'],
+    ['--to', 'elsewhere'],
     ['--to', 'postgres'],
   ])
     test(`"registry move ${words.join(' ')}" says what is missing`, async (t) => {

@@ -1,6 +1,8 @@
 // Daemons that share a PostgreSQL database are one authority, and set it up once.
 
 import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { startDaemon } from '@palyra/daemon';
 import { verifyAudit } from '@palyra/identity';
@@ -10,6 +12,14 @@ import { collect, makeDevice, pair, request } from '../testing/sample-device.ts'
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { attribute, traceReceiver } from '../testing/trace-receiver.ts';
 import { until } from '../testing/until.ts';
+
+const noPassphrase = { from: 'passphrase-file', path: '/none' } as const;
+
+function passphraseFile(text: string): string {
+  const path = join(temporaryFolder(), 'passphrase');
+  writeFileSync(path, `${text}\n`, { mode: 0o600 });
+  return path;
+}
 
 const nowhere = { host: '127.0.0.1', port: 0 };
 
@@ -129,15 +139,11 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     ],
     ['a home without the key', async () => ({ masterKey: undefined }), 'MASTER_KEY_WRONG'],
     [
-      'a token for the CA keys',
-      async () => ({ caKey: { module: '/usr/lib/none.so', token: 't', pinFile: '/none' } }),
-      'MESSAGE_INVALID',
+      'a passphrase instead of the key',
+      async () => ({ masterKey: { from: 'passphrase-file', path: passphraseFile('correct horse battery') } }),
+      'MASTER_KEY_WRONG',
     ],
-    [
-      'a passphrase',
-      async () => ({ masterKey: { from: 'passphrase-file', path: '/none' } as const }),
-      'MESSAGE_INVALID',
-    ],
+    ['a passphrase that is not there', async () => ({ masterKey: noPassphrase }), 'STORE_FAILED'],
   ] as const)
     test(`a daemon with ${title} is refused, and leaves nothing behind`, async (t) => {
       const settings = await fleet.settings();
@@ -147,7 +153,10 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
       const home = temporaryFolder();
       const config = { pairing: nowhere, node: nowhere, announce: false, console: { enabled: false } };
       await assert.rejects(
-        startDaemon({ home, config: { ...config, registry, masterKey, ...(await change()) } as never }),
+        startDaemon({
+          home,
+          config: { ...config, ...{ registry, masterKey }, ...(await change()) } as never,
+        }),
         (error: { code?: string }) => {
           assert.equal(error.code, code, String(error));
           return true;
@@ -155,6 +164,55 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
       );
       assert.deepEqual(await fleet.server.sql(settings.url, 'select * from secrets order by 1, 2'), before);
     });
+
+  test('three with one passphrase that start on an empty database at the same time have one key', async (t) => {
+    const settings = await fleet.settings();
+    const passphrase = 'correct horse battery staple';
+    const given = {
+      ...settings,
+      masterKey: { from: 'passphrase-file', path: passphraseFile(passphrase) },
+    } as const;
+    const daemons = await fleet.start(t, 3, {}, given);
+    const enrollment = await pair(daemons[0]!, await makeDevice());
+    for (const daemon of daemons) await (await daemon.node(enrollment)).status({});
+    const rows = await fleet.server.sql(settings.url, "select name_mac from secrets where key_id = ''");
+    assert.deepEqual(rows.map((row) => row.name_mac).sort(), ['master key', 'passphrase']);
+    const another = passphraseFile('correct horse battery stapler');
+    await assert.rejects(
+      fleet.start(t, 1, {}, { ...settings, masterKey: { from: 'passphrase-file', path: another } }),
+      { code: 'MASTER_KEY_WRONG', message: /masterKey\.path/ },
+    );
+  });
+
+  test('a passphrase that is easily guessed does not set up a database', async (t) => {
+    const settings = await fleet.settings();
+    const masterKey = { from: 'passphrase-file', path: passphraseFile('password1') } as const;
+    await assert.rejects(fleet.start(t, 1, {}, { ...settings, masterKey }), { code: 'PASSPHRASE_WEAK' });
+    const tables = "select 1 from pg_tables where schemaname = 'public'";
+    assert.deepEqual(await fleet.server.sql(settings.url, tables), []);
+  });
+
+  test('the URL comes from a credential, as a service manager mounts it', async (t) => {
+    const settings = await fleet.settings();
+    // Kubernetes: a link to a link to a file.
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, '..2026'));
+    writeFileSync(join(folder, '..2026', 'url'), settings.url, { mode: 0o400 });
+    symlinkSync('..2026', join(folder, '..data'));
+    symlinkSync(join('..data', 'url'), join(folder, 'url'));
+    const registry = { from: 'postgres', urlFile: join(folder, 'url') } as const;
+    await fleet.start(t, 1, {}, { ...settings, registry });
+    chmodSync(join(folder, '..2026', 'url'), 0o444);
+    await assert.rejects(fleet.start(t, 1, {}, { ...settings, registry }), {
+      code: 'STORE_PERMISSIONS',
+      message: /registry\.urlFile/,
+    });
+    const missing = { from: 'postgres', urlFile: join(folder, 'none') } as const;
+    await assert.rejects(fleet.start(t, 1, {}, { ...settings, registry: missing }), {
+      code: 'STORE_FAILED',
+      message: /registry\.urlFile/,
+    });
+  });
 
   test('a home with a registry in a file does not forget it', async (t) => {
     const home = temporaryFolder();

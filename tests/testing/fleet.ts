@@ -52,6 +52,7 @@ export class FleetForTests {
     count: number,
     settings: FleetSettings,
     extra: DaemonConfigInput = {},
+    env: Readonly<Record<string, string>> = {},
   ): Promise<DaemonProcess[]> {
     const here = { host: '127.0.0.1', port: 0 };
     const config: DaemonConfigInput = {
@@ -68,7 +69,7 @@ export class FleetForTests {
       const home = temporaryFolder();
       mkdirSync(join(home, 'daemon'), { mode: 0o700 });
       writeFileSync(join(home, 'daemon', 'config.json'), JSON.stringify(config), { mode: 0o600 });
-      return DaemonProcess.start(t, { home });
+      return DaemonProcess.start(t, { home, env });
     });
     return Promise.all(starts);
   }

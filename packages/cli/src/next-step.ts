@@ -207,6 +207,7 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
     fields.about === 'backup'
       ? 'Choose another name, or replace a backup of the same daemon: --replace'
       : undefined,
+  REGISTRY_IN_USE: none,
   HOME_IN_USE: ({ fields }) =>
     fields.about === 'home'
       ? 'Stop the other daemon first, or give this one another home: --home DIR'
@@ -262,6 +263,7 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   REGISTRY_VERSION: none,
   REGISTRY_LOST: restoreOrStartAnew,
   REGISTRY_WENT_BACK: none,
+  REGISTRY_MOVED: none,
   AUDIT_BROKEN: none,
   BACKUP_UNREADABLE: none,
   SIGNER_UNAVAILABLE: none,

@@ -73,6 +73,7 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   REVOCATIONS_UNKNOWN: undefined,
   BACKUP_EXISTS: undefined,
   HOME_IN_USE: undefined,
+  REGISTRY_IN_USE: undefined,
 
   RATE_LIMITED: undefined,
   TOO_MANY_CODES: 'Use one of the codes, or withdraw one on the Requests page.',
@@ -101,6 +102,7 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   REGISTRY_VERSION: undefined,
   REGISTRY_LOST: restore,
   REGISTRY_WENT_BACK: undefined,
+  REGISTRY_MOVED: undefined,
   AUDIT_BROKEN: restore,
   BACKUP_UNREADABLE: undefined,
   SIGNER_UNAVAILABLE: undefined,

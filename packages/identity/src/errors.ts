@@ -62,6 +62,7 @@ const families = {
     'REVOCATIONS_UNKNOWN',
     'BACKUP_EXISTS',
     'HOME_IN_USE',
+    'REGISTRY_IN_USE',
   ],
   /** A limit in docs/limits.md was reached. Try again after `retryAfterMs`. */
   limit: ['RATE_LIMITED', 'TOO_MANY_CODES', 'TOO_MANY_SESSIONS', 'TOO_MANY_REQUESTS'],
@@ -91,6 +92,7 @@ const families = {
     'REGISTRY_VERSION',
     'REGISTRY_LOST',
     'REGISTRY_WENT_BACK',
+    'REGISTRY_MOVED',
     'AUDIT_BROKEN',
     'BACKUP_UNREADABLE',
     'SIGNER_UNAVAILABLE',

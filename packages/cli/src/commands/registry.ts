@@ -1,11 +1,14 @@
-// `palyra registry move`: takes the registry of a stopped daemon into another place.
+// `palyra registry move`: takes the registry of a stopped daemon into a database, or back into its home.
 
 import { resolve } from 'node:path';
+import type { MovedRegistry } from '@palyra/daemon/home';
 import type { Command } from 'commander';
 import { type Cli, followUp } from '../cli.ts';
 import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { configOption } from './backup.ts';
+
+type Moved = Omit<MovedRegistry, 'aside'>;
 
 interface MoveOptions {
   readonly to: string;
@@ -22,22 +25,24 @@ export function addRegistry(program: Command, cli: () => Cli): void {
     registry
       .command('move')
       .description(
-        'Move the registry and the secrets of the stopped daemon into an empty PostgreSQL database.',
+        'Move the registry and the secrets of the stopped daemon into an empty PostgreSQL database, or back into its home.',
       )
-      .requiredOption('--to <place>', 'postgres')
-      .option('--url-file <file>', 'the file with the URL of the database')
+      .requiredOption('--to <place>', 'postgres or file')
+      .option('--url-file <file>', 'for postgres: the file with the URL of the database')
       .option(...configOption)
       .action((options: MoveOptions) => move(cli(), options)),
     'palyra registry move --to postgres --url-file /etc/palyra/database-url',
+    'palyra registry move --to file',
   );
 }
 
-async function move(cli: Cli, { to, urlFile, config }: MoveOptions): Promise<void> {
-  if (to !== 'postgres')
-    throw new CliError(
-      'USAGE',
-      'A registry can only be moved to PostgreSQL: --to postgres. Moving back is not possible yet.',
-    );
+function move(cli: Cli, options: MoveOptions): Promise<void> {
+  if (options.to === 'postgres') return moveToDatabase(cli, options);
+  if (options.to === 'file') return moveToFile(cli, options);
+  throw new CliError('USAGE', 'Name the place: --to postgres or --to file.');
+}
+
+async function moveToDatabase(cli: Cli, { urlFile, config }: MoveOptions): Promise<void> {
   if (urlFile === undefined)
     throw new CliError('USAGE', 'Name the file with the URL of the database: --url-file FILE');
   const { moveRegistry } = await import('@palyra/daemon/home');
@@ -48,21 +53,42 @@ async function move(cli: Cli, { to, urlFile, config }: MoveOptions): Promise<voi
     file,
     config === undefined ? {} : { configFile: config },
   ).finally(stopProgress);
-  cli.output.answer(
-    {
-      moved: true,
-      audit_seq: moved.seq,
-      audit_hash: moved.hash,
-      devices: moved.devices,
-      certificates: moved.certificates,
-      aside: moved.aside,
-    },
-    () =>
-      [
-        `The registry is in the database: ${moved.devices} devices, ${moved.certificates} certificates, ${moved.seq} rows of the audit. Both sides verify and are equal.`,
-        `The files are kept in ${moved.aside}. They do not learn of later revocations: remove them when all is well.`,
-        `Put this into config.json: "registry": {"from": "postgres", "urlFile": ${JSON.stringify(file)}}`,
-        `Then start the daemon: ${followUp(cli, 'daemon')}`,
-      ].join('\n'),
+  cli.output.answer({ ...asJson(moved), aside: moved.aside }, () =>
+    [
+      `The registry is in the database: ${counted(moved)}`,
+      `The files are kept in ${moved.aside}. They do not learn of later revocations: remove them when all is well.`,
+      `Put this into config.json: "registry": {"from": "postgres", "urlFile": ${JSON.stringify(file)}}`,
+      `Then start the daemon: ${followUp(cli, 'daemon')}`,
+    ].join('\n'),
   );
 }
+
+async function moveToFile(cli: Cli, { urlFile, config }: MoveOptions): Promise<void> {
+  if (urlFile !== undefined)
+    throw new CliError('USAGE', 'Leave --url-file out: the configuration names the database.');
+  const { moveRegistryBack } = await import('@palyra/daemon/home');
+  const stopProgress = cli.output.progress(() => 'Copying and verifying');
+  const moved = await moveRegistryBack(
+    cli.home.path,
+    config === undefined ? {} : { configFile: config },
+  ).finally(stopProgress);
+  cli.output.answer(asJson(moved), () =>
+    [
+      `The registry is in this home: ${counted(moved)}`,
+      'The database is marked as moved, and no daemon serves it any more. It does not learn of later revocations: drop it when all is well.',
+      'Take "registry" out of config.json.',
+      `Then start the daemon: ${followUp(cli, 'daemon')}`,
+    ].join('\n'),
+  );
+}
+
+const asJson = ({ seq, hash, devices, certificates }: Moved) => ({
+  moved: true,
+  audit_seq: seq,
+  audit_hash: hash,
+  devices,
+  certificates,
+});
+
+const counted = ({ seq, devices, certificates }: Moved) =>
+  `${devices} devices, ${certificates} certificates, ${seq} rows of the audit. Both sides verify and are equal.`;

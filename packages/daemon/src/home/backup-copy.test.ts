@@ -22,7 +22,7 @@ import { writeFile } from 'node:fs/promises';
 const { withRegistryCopy } = await import(process.argv[1]);
 const { daemonPaths } = await import(process.argv[2]);
 const [home, partial] = process.argv.slice(3);
-await withRegistryCopy(daemonPaths(home), async (copy) => {
+await withRegistryCopy(daemonPaths(home), { registry: { from: 'file' } }, async (copy) => {
   await copy.announce(partial);
   await writeFile(partial, 'half a backup');
   // As SQLite leaves it in the middle of a copy.

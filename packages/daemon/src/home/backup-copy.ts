@@ -6,8 +6,11 @@ import { join, resolve } from 'node:path';
 import { takeAlone } from '@palyra/identity/files';
 import { codeOf } from '@palyra/identity/values';
 import { copySqliteRegistry } from '@palyra/registry-sql';
+import type { DaemonConfig } from '../config.ts';
 import { unlessExists } from './file-error.ts';
 import type { DaemonPaths } from './paths.ts';
+import { isShared } from './registry-place.ts';
+import { copySharedRegistry } from './shared-database.ts';
 
 const lockName = 'lock';
 /** A file with the path of an unfinished backup elsewhere. */
@@ -21,9 +24,10 @@ export interface RegistryCopy {
   announce(file: string): Promise<void>;
 }
 
-/** @throws as `copySqliteRegistry` */
+/** @throws as `copySqliteRegistry` and `copyPostgresRegistry` */
 export async function withRegistryCopy<T>(
   paths: DaemonPaths,
+  config: DaemonConfig,
   work: (copy: RegistryCopy) => Promise<T>,
 ): Promise<T> {
   await removeLeftCopies(paths);
@@ -32,7 +36,7 @@ export async function withRegistryCopy<T>(
   const lock = await takeAlone(join(folder, lockName));
   try {
     const path = join(folder, 'registry.sqlite');
-    await copySqliteRegistry(paths.registry, path);
+    await (isShared(config) ? copySharedRegistry(config, path) : copySqliteRegistry(paths.registry, path));
     const announce = (file: string) =>
       writeFile(join(folder, unfinishedName), resolve(file), { mode: 0o600, flush: true });
     return await work({ path, announce });

@@ -8,13 +8,7 @@ import { checkStrength, type KeyPlace, keyPlaceOf, type SecretReader } from '@pa
 import { type AuditRow, mustBelongTogether, type RegistryReads } from '@palyra/identity/registry';
 import { type Clock, systemClock } from '@palyra/identity/values';
 import { lookAtSqliteRegistry } from '@palyra/registry-sql';
-import {
-  type DaemonConfig,
-  type DaemonConfigInput,
-  parseConfig,
-  readConfig,
-  readConfigInput,
-} from '../config.ts';
+import { type DaemonConfig, type DaemonConfigInput, parseConfig, readConfigInput } from '../config.ts';
 import { withRegistryCopy } from './backup-copy.ts';
 import { type BackupHead, mustNotExist, readBackupHead, writeBackup } from './backup-file.ts';
 import type { BackupKey } from './backup-key.ts';
@@ -23,7 +17,8 @@ import { unlessMissing, withFileErrors } from './file-error.ts';
 import { checkHome, findDaemon } from './home.ts';
 import { readSecrets } from './open-home.ts';
 import type { DaemonPaths } from './paths.ts';
-import { mustBeInFile } from './registry-place.ts';
+import { isShared } from './registry-place.ts';
+import { sizeOfSharedRegistry } from './shared-database.ts';
 
 /** log2 of scrypt's N: seconds for each guess at the passphrase, and for opening the backup. */
 export const SCRYPT_LOG_N = 18;
@@ -65,14 +60,13 @@ export async function backupHome(
   await checkHome(homePath);
   if (!replace) await mustNotExist(file);
   const paths = await findDaemon(homePath, options.configFile);
-  mustBeInFile(await readConfig(paths.config, { mustExist: paths.isConfigNamed }), 'A backup');
+  // The configuration as written, so that missing fields get the defaults of the restoring daemon.
+  const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
+  const config = parseConfig(input, paths.config);
   return withFileErrors(file, () =>
     // The registry is copied first. Every authority in it then has its key among the secrets, which are written
     // earlier.
-    withRegistryCopy(paths, async (registry) => {
-      // The configuration as written, so that missing fields get the defaults of the restoring daemon.
-      const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
-      const config = parseConfig(input, paths.config);
+    withRegistryCopy(paths, config, async (registry) => {
       const secrets = await readSecrets(paths, config);
       try {
         const state = { paths, input, config, secrets };
@@ -108,9 +102,9 @@ export async function backUpOwn(
   { now, signal }: { readonly now: Date; readonly signal: AbortSignal },
 ): Promise<BackupSummary> {
   await mustNotExist(file);
-  await withFileErrors(state.paths.path, () => mustHaveRoom(state.paths));
+  await withFileErrors(state.paths.path, () => mustHaveRoom(state));
   return withFileErrors(file, () =>
-    withRegistryCopy(state.paths, async (registry) => {
+    withRegistryCopy(state.paths, state.config, async (registry) => {
       signal.throwIfAborted();
       const { head, ...counted } = await describe(state, registry.path, now);
       await writeBackup(file, { head, registry }, key, { signal });
@@ -123,9 +117,9 @@ export async function backUpOwn(
 const roomBytes = 64 * 1024 * 1024;
 
 /** A backup must not fill the disk on which the daemon works. @throws STORE_FULL */
-async function mustHaveRoom({ path, registry }: DaemonPaths): Promise<void> {
+async function mustHaveRoom({ paths: { path, registry }, config }: DaemonState): Promise<void> {
   const { bavail, bsize } = await statfs(path);
-  const { size } = await stat(registry);
+  const size = isShared(config) ? await sizeOfSharedRegistry(config) : (await stat(registry)).size;
   if (bavail * bsize >= size + roomBytes) return;
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 1024 / 1024)} MiB`;
   throw new IdentityError(
@@ -157,11 +151,16 @@ function describe(
       daemonId,
       trustDomain: (await registry.setting('trust_domain')) ?? '',
       audit: await registry.auditHead(),
-      config: input as DaemonConfigInput,
+      config: inFile(input as DaemonConfigInput),
       secrets: await readAll(secrets),
     };
     return { head, devices, caKeys };
   });
+}
+
+/** A backup of a fleet is restored into one home, with its registry in a file. */
+function inFile({ registry: _, ...config }: DaemonConfigInput): DaemonConfigInput {
+  return config;
 }
 
 /** @throws SECRET_NOT_FOUND naming the authority */

@@ -1,17 +1,17 @@
 // What the doctor says about scheduled backups.
 
 import { access, constants, stat } from 'node:fs/promises';
-import { lookAtSqliteRegistry } from '@palyra/registry-sql';
 import type { DaemonConfig } from '../config.ts';
 import { BackupFolder } from './backup-folder.ts';
 import { withFileErrors } from './file-error.ts';
 import type { Finding } from './finding.ts';
+import { lookAtRegistry } from './open-home.ts';
 import type { DaemonPaths } from './paths.ts';
 
 /** The key of the backups is examined with the configuration. */
 export async function examineBackups(
   config: DaemonConfig | undefined,
-  { registry }: Pick<DaemonPaths, 'registry'>,
+  paths: DaemonPaths,
   now: Date,
 ): Promise<string | Finding[]> {
   const backup = config?.backup;
@@ -22,7 +22,7 @@ export async function examineBackups(
     if (!(await stat(folder)).isDirectory())
       throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' });
   });
-  const daemonId = await lookAtSqliteRegistry({ path: registry }, (opened) => opened.setting('daemon_id'));
+  const daemonId = await lookAtRegistry(paths, config, (opened) => opened.setting('daemon_id'));
   const newest =
     daemonId === undefined ? undefined : (await new BackupFolder(folder, daemonId).list()).at(-1);
   const warning = (message: string): Finding[] => [{ check: 'backup', verdict: 'warning', message }];

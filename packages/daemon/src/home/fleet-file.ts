@@ -2,8 +2,15 @@
 // it has seen. So an empty database, another authority's, or an older copy is noticed at the next start.
 
 import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { IdentityError } from '@palyra/identity';
-import { readPrivateFile, removeLeftovers, replaceFile, withStoreErrors } from '@palyra/identity/files';
+import {
+  readPrivateFile,
+  removeLeftovers,
+  replaceFile,
+  syncFolder,
+  withStoreErrors,
+} from '@palyra/identity/files';
 import { type Clock, makeUlid } from '@palyra/identity/values';
 import { z } from 'zod';
 import type { DaemonPaths } from './paths.ts';
@@ -49,4 +56,12 @@ export async function writeFleetFile(
 /** The memory of a daemon that has not seen anything. */
 export function newFleetMemory(clock: Clock): FleetMemory {
   return { daemon: makeUlid(clock.now(), randomBytes(10)), seen: { seq: 0, hash: '0'.repeat(64) } };
+}
+
+/** When the registry is in the home again. Durable when it resolves. */
+export async function removeFleetFile({ path, fleet }: Pick<DaemonPaths, 'path' | 'fleet'>): Promise<void> {
+  await withStoreErrors(fleet, async () => {
+    await rm(fleet, { force: true });
+    await syncFolder(path);
+  });
 }

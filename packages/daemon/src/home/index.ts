@@ -7,6 +7,7 @@ export { type ExamineOptions, examineHome } from './doctor.ts';
 export type { Finding } from './finding.ts';
 export { checkHome, findDaemon, takeHome } from './home.ts';
 export { readPassphrase, rekeySecrets } from './master-key.ts';
+export { moveRegistryBack } from './move-back.ts';
 export { type MovedRegistry, moveRegistry } from './move-registry.ts';
 export { type RestoreOptions, type RestoreSummary, restoreHome } from './restore.ts';
 export { setAside } from './set-aside.ts';

@@ -12,7 +12,7 @@ import { withSetting } from '../setting.ts';
 import { checkBackupKey } from './backup-schedule.ts';
 import { mustGiveMasterKey } from './master-key.ts';
 import type { DaemonPaths } from './paths.ts';
-import { isShared, mustSuitFleet } from './registry-place.ts';
+import { isShared } from './registry-place.ts';
 import { openSharedKey, readUrl } from './shared-database.ts';
 
 /** Creates nothing. @returns an error for each problem. */
@@ -28,13 +28,14 @@ export async function unusableSettings(config: DaemonConfig, paths: DaemonPaths)
     async () => (await hasSecretStore(paths.secrets)) || (await mustGiveMasterKey(config)),
     async () => isShared(config) && (await readUrl(config)),
     async () =>
-      isShared(config) && config.masterKey.from === 'key-file' && (await openSharedKey(paths, config)),
+      isShared(config) &&
+      config.masterKey.from === 'key-file' &&
+      (await openSharedKey(paths, config, { mustExist: true })),
     () => openNotice({ command }),
     () => openNotice({ webhook }),
     async () => config.backup && (await checkBackupKey(config.backup)),
   ];
-  const unsuitable = await problemsOf([() => mustSuitFleet(config)]);
-  return [...unsuitable, ...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];
+  return [...(await problemsOf(looks)), ...(await unusableTokenFiles(config))];
 }
 
 /** Checks the module and the PIN file of the CA's key. @returns an error for each problem. */

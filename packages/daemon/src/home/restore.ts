@@ -27,6 +27,7 @@ import { readFleetFile } from './fleet-file.ts';
 import { rememberConfig, restoredFolder, takeHome } from './home.ts';
 import { openMasterKey } from './master-key.ts';
 import { type DaemonPaths, daemonPaths, withConfig } from './paths.ts';
+import { mustBeInFile } from './registry-place.ts';
 
 /** With the passphrase of the backup, or the identities of one of its recipients. */
 export type RestoreOptions = BackupOpener & {
@@ -69,7 +70,7 @@ export async function restoreHome(homePath: string, options: RestoreOptions): Pr
       if (await readFleetFile(home))
         throw new IdentityError(
           'MESSAGE_INVALID',
-          'The registry of this home is in PostgreSQL. A backup is restored into a new home.',
+          'The registry of this home is in PostgreSQL. Stop every daemon, restore the backup into a new home, and move its registry into an empty database (docs/fleet.md).',
           { about: 'home' },
         );
       await rm(staging, { recursive: true, force: true });
@@ -134,7 +135,9 @@ async function configOf(
 ): Promise<DaemonConfig> {
   if (elsewhere !== undefined) {
     await rememberConfig(withConfig(paths, elsewhere));
-    return readConfig(elsewhere, { mustExist: true });
+    const config = await readConfig(elsewhere, { mustExist: true });
+    mustBeInFile(config, 'A restore');
+    return config;
   }
   const config = parseConfig(stored, 'The configuration in the backup');
   await writeFile(paths.config, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 });

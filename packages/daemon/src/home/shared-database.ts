@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { IdentityError, type MasterKey, type SharedSecretStore } from '@palyra/identity';
-import { readCredential } from '@palyra/identity/keys';
+import { masterKeyBySharedPassphrase, readCredential } from '@palyra/identity/keys';
 import type { ListenerErrors, Registry, RegistryReader } from '@palyra/identity/registry';
 import { type Clock, systemClock } from '@palyra/identity/values';
 import type {
@@ -10,13 +10,14 @@ import type {
   MemberNow,
   PostgresChannels,
   PostgresRegistry,
+  SqlSecretStoreOptions,
 } from '@palyra/registry-sql/postgres';
 import type { DaemonConfig } from '../config.ts';
 import { withSetting } from '../setting.ts';
 import { newFleetMemory, readFleetFile, writeFleetFile } from './fleet-file.ts';
-import { openMasterKey } from './master-key.ts';
+import { openMasterKey, readPassphrase } from './master-key.ts';
 import type { DaemonPaths } from './paths.ts';
-import { mustSuitFleet, type SharedDatabaseConfig } from './registry-place.ts';
+import type { SharedDatabaseConfig } from './registry-place.ts';
 
 /** This daemon's place among the daemons that share the database. */
 export interface FleetPlace {
@@ -67,14 +68,13 @@ export async function openSharedDatabase(
   onError: ListenerErrors,
   clock: Clock = systemClock,
 ): Promise<OpenDatabase> {
-  mustSuitFleet(config);
   await mustNotHaveFiles(paths);
   // Only a daemon with such a registry needs the library.
   const { openPostgresRegistry, SqlSecretStore } = await import('@palyra/registry-sql/postgres');
   const known = await readFleetFile(paths);
   let memory = known ?? newFleetMemory(clock);
   const url = await readUrl(config);
-  const masterKey = await openSharedKey(paths, config);
+  const masterKey = await openSharedKey(paths, config, { mustExist: false });
   const { listen: listens } = config.registry;
   const registry = await openPostgresRegistry({
     url,
@@ -133,7 +133,7 @@ export async function readSharedSecrets(
   config: SharedDatabaseConfig,
 ): Promise<SharedSecretStore & { close(): Promise<void> }> {
   const { SqlSecretStore } = await import('@palyra/registry-sql/postgres');
-  const masterKey = await openSharedKey(paths, config);
+  const masterKey = await openSharedKey(paths, config, { mustExist: true });
   return SqlSecretStore.open({ url: await readUrl(config), masterKey, mustExist: true });
 }
 
@@ -146,8 +146,37 @@ export async function lookAtSharedRegistry<T>(
   return lookAtPostgresRegistry(await readUrl(config), look);
 }
 
-/** All daemons have the same key, so none of them makes it. @throws MASTER_KEY_WRONG */
-export async function openSharedKey(paths: DaemonPaths, config: DaemonConfig): Promise<MasterKey> {
+/** Copies the registry into a new SQLite file, while daemons may run. @throws as `copyPostgresRegistry` */
+export async function copySharedRegistry(config: SharedDatabaseConfig, path: string): Promise<void> {
+  const { copyPostgresRegistry } = await import('@palyra/registry-sql/postgres');
+  await copyPostgresRegistry(await readUrl(config), path);
+}
+
+export async function sizeOfSharedRegistry(config: SharedDatabaseConfig): Promise<number> {
+  const { sizeOfPostgresRegistry } = await import('@palyra/registry-sql/postgres');
+  return sizeOfPostgresRegistry(await readUrl(config));
+}
+
+/**
+ * All daemons have the same key, so none of them makes it. A passphrase gives all of them the same one, by a header in the
+ * database.
+ * @throws MASTER_KEY_WRONG
+ */
+export async function openSharedKey(
+  paths: DaemonPaths,
+  config: DaemonConfig,
+  { mustExist }: { readonly mustExist: boolean },
+): Promise<SqlSecretStoreOptions['masterKey']> {
+  const { masterKey } = config;
+  if (masterKey.from === 'passphrase-file') {
+    const passphrase = await withSetting('masterKey.path', () => readPassphrase(masterKey.path));
+    return (header) =>
+      withSetting('masterKey.path', () => masterKeyBySharedPassphrase({ passphrase, header, mustExist }));
+  }
+  return openCopiedKey(paths, config);
+}
+
+async function openCopiedKey(paths: DaemonPaths, config: DaemonConfig): Promise<MasterKey> {
   try {
     return await openMasterKey(config, paths, { mustExist: true });
   } catch (error) {

@@ -47,7 +47,10 @@ export async function newKey(
     await tx.putSetting(setting, given);
     return given as Ulid;
   });
-  return { id, signer: await keys.make(id) };
+  // The secret store keeps one key, whoever is first. A token does not: daemons that share it take turns.
+  const takesTurns = registry.isShared && keys.place.provider === 'pkcs11';
+  const signer = takesTurns ? await registry.transact(() => keys.make(id)) : await keys.make(id);
+  return { id, signer };
 }
 
 const nextIdSetting = (tier: AuthorityRecord['tier']) => `next_authority/${tier}`;

@@ -12,7 +12,15 @@ export { FilesystemSecretReader, hasSecretStore } from './filesystem-reader.ts';
 export { type KeyFileOptions, nextMasterKeyForFile } from './key-file.ts';
 export type { MasterKey, NextMasterKey } from './master-key.ts';
 export { checkPrefix, checkSecretName } from './name.ts';
-export { nextMasterKeyForPassphrase, type PassphraseOptions, type ScryptCost } from './passphrase.ts';
+export {
+  masterKeyBySharedPassphrase,
+  newPassphraseHeader,
+  nextMasterKeyForPassphrase,
+  type PassphraseHeader,
+  type PassphraseOptions,
+  type ScryptCost,
+  type SharedPassphraseOptions,
+} from './passphrase.ts';
 export { checkStrength } from './passphrase-strength.ts';
 export {
   checkSecret,

@@ -1,4 +1,5 @@
-// A master key from a passphrase, by scrypt (RFC 7914). A small file in the store's folder has the salt and the cost:
+// A master key from a passphrase, by scrypt (RFC 7914). A small header beside the secrets, a file in the store's folder or a row
+// of a shared database, has the salt and the cost:
 //
 //    0  magic        20  "palyra-passphrase-v1"
 //   20  cost          1  low five bits: log2 of scrypt's N; high three bits: p - 1; r is 8
@@ -46,9 +47,16 @@ export interface ScryptCost {
   readonly p: number;
 }
 
-export interface PassphraseOptions {
-  /** The folder of the FilesystemSecretStore that the key is for. */
-  readonly storePath: string;
+/** Where the header of a secret store is. */
+export interface PassphraseHeader {
+  /** For messages, as in "The header in the database". */
+  readonly name: string;
+  read(): Promise<Uint8Array | undefined>;
+  /** Stores the header durably, unless there is one. */
+  add(header: Uint8Array): Promise<void>;
+}
+
+interface NewPassphrase {
   /** 1 to 1024 characters, compared under Unicode NFC. A new one must not be guessable (passphrase-strength.ts). */
   readonly passphrase: string;
   /**
@@ -56,10 +64,23 @@ export interface PassphraseOptions {
    * its own cost.
    */
   readonly cost?: ScryptCost;
+}
+
+interface PassphraseUse extends NewPassphrase {
   /**
    * Do not create a header, because records sealed under the key exist or the caller only reads. Default: create it.
    */
   readonly mustExist?: boolean;
+}
+
+export interface PassphraseOptions extends PassphraseUse {
+  /** The folder of the FilesystemSecretStore that the key is for. */
+  readonly storePath: string;
+}
+
+export interface SharedPassphraseOptions extends PassphraseUse {
+  /** Where all of them find the header. */
+  readonly header: PassphraseHeader;
 }
 
 /**
@@ -69,18 +90,42 @@ export interface PassphraseOptions {
  * out of range.
  */
 export async function masterKeyFromPassphrase(options: PassphraseOptions): Promise<MasterKey> {
-  checkOptions(options);
   const path = headerPath(options);
-  return withStoreErrors(path, async () => {
-    let header = await readPrivateFile(path, HEADER_BYTES + 1);
-    if (header === undefined && !options.mustExist) {
-      const made = await makeHeader(options);
+  return withStoreErrors(path, () => masterKeyBySharedPassphrase({ ...options, header: headerFile(path) }));
+}
+
+/**
+ * The key of a secret store that several programs share: all of them derive it with the header that the first one stored.
+ * @throws as `masterKeyFromPassphrase`, and errors of the header's place.
+ */
+export async function masterKeyBySharedPassphrase(options: SharedPassphraseOptions): Promise<MasterKey> {
+  checkOptions(options);
+  const { header, mustExist } = options;
+  let found = await header.read();
+  if (found === undefined && !mustExist) {
+    await header.add((await makeHeader(options)).header);
+    found = await header.read();
+  }
+  return openHeader(options, found ?? new Uint8Array(0));
+}
+
+/** A header for a new secret store, and its key. @throws PASSPHRASE_WEAK, TypeError */
+export async function newPassphraseHeader(
+  options: NewPassphrase,
+): Promise<{ readonly masterKey: MasterKey; readonly header: Uint8Array }> {
+  checkOptions(options);
+  return makeHeader(options);
+}
+
+function headerFile(path: string): PassphraseHeader {
+  return {
+    name: path,
+    read: () => readPrivateFile(path, HEADER_BYTES + 1),
+    async add(header) {
       await makePrivateFolder(dirname(path));
-      await createFile(path, made.header);
-      header = await readPrivateFile(path, HEADER_BYTES + 1);
-    }
-    return openHeader(options, header ?? new Uint8Array(0));
-  });
+      await createFile(path, header);
+    },
+  };
 }
 
 /** The key of a new passphrase. `rekey` replaces the old header with its header. @throws PASSPHRASE_WEAK, TypeError */
@@ -98,7 +143,7 @@ export async function nextMasterKeyForPassphrase(options: PassphraseOptions): Pr
   };
 }
 
-async function makeHeader(options: PassphraseOptions): Promise<{ masterKey: MasterKey; header: Uint8Array }> {
+async function makeHeader(options: NewPassphrase): Promise<{ masterKey: MasterKey; header: Uint8Array }> {
   await checkStrength(options.passphrase);
   const cost = options.cost ?? { logN: DEFAULT_LOG_N, p: DEFAULT_P };
   const salt = randomBytes(KEY_ID_AT - SALT_AT);
@@ -114,21 +159,20 @@ async function makeHeader(options: PassphraseOptions): Promise<{ masterKey: Mast
   };
 }
 
-async function openHeader(options: PassphraseOptions, header: Uint8Array): Promise<MasterKey> {
+async function openHeader(options: SharedPassphraseOptions, header: Uint8Array): Promise<MasterKey> {
   const costByte = header[COST_AT] ?? 0;
   const cost = { logN: costByte & 0x1f, p: (costByte >> 5) + 1 };
   const magicHolds = Buffer.compare(header.subarray(0, COST_AT), MAGIC) === 0;
   if (header.length !== HEADER_BYTES || !magicHolds || !isAllowed(cost))
     throw new IdentityError(
       'SECRET_CORRUPT',
-      `${headerPath(options)} is damaged, and without it no passphrase opens the store. Restore it from a backup.`,
+      `${options.header.name} is damaged, and without it no passphrase opens the store. Restore it from a backup.`,
     );
   const masterKey = await stretch(options.passphrase, cost, header.subarray(SALT_AT, KEY_ID_AT));
   if (masterKey.id !== Buffer.from(header.subarray(KEY_ID_AT)).toString('hex'))
     throw new IdentityError(
       'MASTER_KEY_WRONG',
-      `This is not the passphrase of the secret store at ${dirname(headerPath(options))}, or its file ` +
-        '"passphrase" was changed. Try again, or restore that file from a backup.',
+      `This is not the passphrase of the secret store, or ${options.header.name} was changed. Try again, or restore it from a backup.`,
     );
   return masterKey;
 }
@@ -142,11 +186,11 @@ async function stretch(passphrase: string, { logN, p }: ScryptCost, salt: Uint8A
   return new MasterKey(await scryptAsync(passphrase.normalize('NFC'), salt, MASTER_KEY_BYTES, options));
 }
 
-function headerPath(options: PassphraseOptions): string {
+function headerPath(options: Pick<PassphraseOptions, 'storePath'>): string {
   return join(resolve(options.storePath), 'passphrase');
 }
 
-function checkOptions({ passphrase, cost }: PassphraseOptions): void {
+function checkOptions({ passphrase, cost }: NewPassphrase): void {
   if (typeof passphrase !== 'string' || passphrase === '' || passphrase.length > MAX_PASSPHRASE_CHARACTERS)
     throw new TypeError(`A passphrase is 1 to ${MAX_PASSPHRASE_CHARACTERS} characters`);
   if (cost !== undefined && !isAllowed(cost))

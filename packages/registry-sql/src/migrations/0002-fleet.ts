@@ -14,6 +14,7 @@ export const fleetTables: Migration = {
       .alterTable('ledger')
       .addColumn('revocation_seq', 'bigint', (column) => column.notNull().defaultTo(0))
       .execute();
+    await db.schema.alterTable('ledger').addColumn('moved_by', text).execute();
     await db.schema
       .createTable('revocation_lists')
       .addColumn('issuer_id', text, (column) => column.primaryKey())

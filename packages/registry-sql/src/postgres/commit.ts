@@ -72,6 +72,7 @@ export async function commitTogether(
     head = { seq: Number(row.audit_seq), hash: String(row.audit_hash) };
     eventSeq = Number(row.event_seq);
     revocationSeq = Number(row.revocation_seq);
+    if (row.moved_by !== null) throw movedAway(connection.name);
     if (head.seq < options.seen.seq) throw wentBack(connection.name);
   } catch (error) {
     await rollBack(connection);
@@ -217,6 +218,14 @@ export function wentBack(name: string): IdentityError {
   return new IdentityError(
     'REGISTRY_WENT_BACK',
     `The database ${name} lacks changes that this daemon has seen: it was restored from an older copy, or a standby without them took over. Revocations may be missing. Bring the newest database back, or read docs/fleet.md.`,
+    { about: 'registry' },
+  );
+}
+
+export function movedAway(name: string): IdentityError {
+  return new IdentityError(
+    'REGISTRY_MOVED',
+    `The registry in the database ${name} was moved into the home of a daemon, which alone serves it now. Stop this daemon. To have several daemons again, run "registry move" with an empty database in that home.`,
     { about: 'registry' },
   );
 }

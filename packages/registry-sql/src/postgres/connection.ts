@@ -8,9 +8,9 @@ import type { PostgresAddress } from './address.ts';
 import { ConnectionLost, sqlState, storeError, unreachable } from './store-error.ts';
 
 const connectMs = 5_000;
-/** Longest wait for an answer, ms. The server ends a statement earlier, unless the network swallows the answer. */
-const answerMs = 15_000;
 const statementMs = 10_000;
+/** Longest wait for an answer after the server should have ended the statement, ms: the network may swallow the answer. */
+const answerMs = 5_000;
 
 /** For what a connection is used. */
 export interface SessionOptions {
@@ -28,6 +28,7 @@ export class PostgresConnection {
   /** The database, for messages. */
   readonly name: string;
   readonly #client: Client;
+  readonly #answerMs: number;
   readonly #names = new Map<string, string>();
   #last: Promise<unknown> = Promise.resolve();
   #broken: Error | undefined;
@@ -36,7 +37,7 @@ export class PostgresConnection {
   /** @throws STORE_UNREACHABLE, STORE_PERMISSIONS, STORE_FAILED, like every method. */
   static async open(address: PostgresAddress, session: SessionOptions = {}): Promise<PostgresConnection> {
     const client = new Client({ ...address.client, connectionTimeoutMillis: connectMs, types });
-    const connection = new PostgresConnection(address.name, client);
+    const connection = new PostgresConnection(address.name, client, session);
     try {
       await client.connect();
       await connection.#setUp(session);
@@ -49,8 +50,9 @@ export class PostgresConnection {
     }
   }
 
-  private constructor(name: string, client: Client) {
+  private constructor(name: string, client: Client, session: SessionOptions) {
     this.name = name;
+    this.#answerMs = (session.statementMs ?? statementMs) + answerMs;
     this.#client = client;
     client.on('error', (error) => this.#break(error));
     client.on('end', () => {
@@ -125,7 +127,7 @@ export class PostgresConnection {
     query: string | { name?: string; text: string; values: unknown[] },
   ): Promise<QueryResult<Row>> {
     if (this.#broken) throw storeError(new ConnectionLost(this.#broken), this.name);
-    const timer = setTimeout(() => this.#break(new Error('no answer came')), answerMs);
+    const timer = setTimeout(() => this.#break(new Error('no answer came')), this.#answerMs);
     timer.unref();
     try {
       return await this.#client.query(query as string);

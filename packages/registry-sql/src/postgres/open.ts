@@ -10,7 +10,7 @@ import { peerTables } from '../migrations/0003-peers.ts';
 import { type Statements, statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
 import { parsePostgresUrl } from './address.ts';
-import { wentBack } from './commit.ts';
+import { movedAway, wentBack } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
 import { mustHold, PostgresRegistry } from './registry.ts';
 import { PostgresReader } from './snapshot.ts';
@@ -64,6 +64,7 @@ export async function openPostgresRegistry(options: PostgresRegistryOptions): Pr
         'STORE_FAILED',
         `The database ${address.name} has no row in its table ledger. Restore it.`,
       );
+    if (row.moved_by !== null) throw movedAway(address.name);
     const head = { seq: row.audit_seq, hash: row.audit_hash, eventSeq: row.event_seq };
     const { daemon, onError, listens = true } = options;
     return new PostgresRegistry({ address, statements: statements(), daemon, head, onError, listens });
@@ -85,9 +86,7 @@ export async function lookAtPostgresRegistry<T>(
   const address = await parsePostgresUrl(url);
   const connection = await PostgresConnection.open(address);
   try {
-    await mustBeMigrated(kyselyOn(connection), migrations);
-  } catch (error) {
-    throw storeError(error, address.name);
+    await mustBePrepared(connection);
   } finally {
     await connection.close();
   }
@@ -107,6 +106,15 @@ function statements(): Statements {
 export async function prepareDatabase(connection: PostgresConnection): Promise<void> {
   try {
     await migrate(kyselyOn(connection), migrations);
+  } catch (error) {
+    throw storeError(error, connection.name);
+  }
+}
+
+/** @throws REGISTRY_VERSION unless the tables have this version, and errors of the database. */
+export async function mustBePrepared(connection: PostgresConnection): Promise<void> {
+  try {
+    await mustBeMigrated(kyselyOn(connection), migrations);
   } catch (error) {
     throw storeError(error, connection.name);
   }

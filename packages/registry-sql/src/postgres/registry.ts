@@ -14,7 +14,7 @@ import { SqlReads } from '../reads.ts';
 import type { Statements } from '../statements.ts';
 import type { PostgresAddress } from './address.ts';
 import { daemonGoneMs, PostgresChannels } from './channels.ts';
-import { type Change, commitTogether, wentBack } from './commit.ts';
+import { type Change, commitTogether, movedAway, wentBack } from './commit.ts';
 import type { PostgresConnection } from './connection.ts';
 import type { FleetEvent } from './event-body.ts';
 import { EventLog } from './event-log.ts';
@@ -157,6 +157,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     const [row] = await connection.all(this.#fleet.head({}));
     this.#databaseMs = performance.now() - askedAt;
     const { event_seq: eventSeq = -1, audit_seq: seq = -1, audit_hash: hash = '' } = row ?? {};
+    if (row?.moved_by != null) throw movedAway(connection.name);
     if (eventSeq < known.applied || seq < known.seq) throw wentBack(connection.name);
     await this.#log.catchUp(eventSeq);
     if (seq > this.#head.seq) this.#head = { seq, hash };

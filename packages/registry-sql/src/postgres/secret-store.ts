@@ -9,6 +9,7 @@ import {
   type MasterKey,
   openRecord,
   openRecordName,
+  type PassphraseHeader,
   recordLabel,
   type SecretName,
   type SharedSecretStore,
@@ -23,8 +24,8 @@ import { type FleetStatements, fleetStatements } from './statements.ts';
 export interface SqlSecretStoreOptions {
   /** A database that `openPostgresRegistry` has opened before, because that creates the tables. */
   readonly url: string;
-  /** The key that all daemons of the fleet have. */
-  readonly masterKey: MasterKey;
+  /** The key that all daemons of the fleet have, or what derives it with the header of a passphrase in the database. */
+  readonly masterKey: MasterKey | ((header: PassphraseHeader) => Promise<MasterKey>);
   /** For readers, which do not set up a database. Default: false. */
   readonly mustExist?: boolean;
 }
@@ -42,12 +43,14 @@ export class SqlSecretStore implements SharedSecretStore {
    *   the database.
    */
   static async open({ url, masterKey, mustExist = false }: SqlSecretStoreOptions): Promise<SqlSecretStore> {
-    const store = new SqlSecretStore(new Link({ address: await parsePostgresUrl(url) }), masterKey);
+    const link = new Link({ address: await parsePostgresUrl(url) });
     try {
+      const key = typeof masterKey === 'function' ? await masterKey(headerIn(link)) : masterKey;
+      const store = new SqlSecretStore(link, key);
       await store.#mustBeOurs(mustExist);
       return store;
     } catch (error) {
-      await store.close();
+      await link.close();
       throw error;
     }
   }
@@ -120,10 +123,7 @@ export class SqlSecretStore implements SharedSecretStore {
         about: 'secret_store',
       });
     if (Buffer.from(row.record).toString() === id) return;
-    throw new IdentityError(
-      'MASTER_KEY_WRONG',
-      'The secrets in the database are sealed under another master key than the one given. All daemons of a fleet have the same one: copy it from a running daemon.',
-    );
+    throw anotherKey();
   }
 
   async #read(connection: PostgresConnection, name: SecretName): Promise<Uint8Array> {
@@ -150,8 +150,40 @@ export class SqlSecretStore implements SharedSecretStore {
   }
 }
 
+function anotherKey(): IdentityError {
+  return new IdentityError(
+    'MASTER_KEY_WRONG',
+    'The secrets in the database are sealed under another master key than the one given. All daemons of a fleet have the same one: copy it from a running daemon.',
+  );
+}
+
 /** The row that says under which master key the secrets are. */
 const masterKeyRow = { key_id: '', name_mac: 'master key' };
+
+/** The row with the header of a passphrase. */
+const passphraseRow = { key_id: '', name_mac: 'passphrase' };
+
+function headerIn(link: Link): PassphraseHeader {
+  const statements = fleetStatements();
+  return {
+    name: 'the row of the passphrase in the table secrets',
+    async read() {
+      const [row] = await (await link.get()).all(statements.secret(passphraseRow));
+      return row?.record;
+    },
+    async add(header) {
+      const connection = await link.get();
+      const [other] = await connection.all(statements.secret(masterKeyRow));
+      if (other) throw anotherKey();
+      await markPassphrase(connection, header);
+    },
+  };
+}
+
+/** Stores the header of a passphrase, unless there is one. */
+export async function markPassphrase(connection: PostgresConnection, header: Uint8Array): Promise<void> {
+  await connection.run(fleetStatements().addSecret({ ...passphraseRow, record: header }));
+}
 
 /** Says that the secrets are under this key, unless there is another one. */
 export async function markMasterKey(connection: PostgresConnection, { id }: MasterKey): Promise<void> {

@@ -16,7 +16,7 @@ export type FleetStatements = ReturnType<typeof fleetStatements>;
 /** The first statement of every transaction. It orders the transactions. */
 export const beginAndLock =
   'begin isolation level read committed read write;' +
-  ' select event_seq, audit_seq, audit_hash, revocation_seq, pg_current_xact_id()::text as transaction from ledger for update';
+  ' select event_seq, audit_seq, audit_hash, revocation_seq, moved_by, pg_current_xact_id()::text as transaction from ledger for update';
 
 /** The clock of the database, which all daemons share, ms since 1970. */
 export const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
@@ -33,7 +33,9 @@ type MovedLedger = Pick<PostgresLedgerTable, 'event_seq' | 'audit_seq' | 'audit_
 export function fleetStatements() {
   const db = compiler;
   return {
-    head: prepared((_: object) => db.selectFrom('ledger').select(['event_seq', 'audit_seq', 'audit_hash'])),
+    head: prepared((_: object) =>
+      db.selectFrom('ledger').select(['event_seq', 'audit_seq', 'audit_hash', 'moved_by']),
+    ),
     auditHash: prepared((values: { seq: number }) =>
       db.selectFrom('audit').select('hash').where('seq', '=', values.seq),
     ),
@@ -140,6 +142,14 @@ export function fleetStatements() {
         .onConflict((conflict) => conflict.column('what').doUpdateSet({ daemon: row.daemon, at: serverNow })),
     ),
     dueWork: prepared((_: object) => db.selectFrom('due_work').selectAll().orderBy('what')),
+    othersSeen: prepared((values: { daemon: string; ms: number }) =>
+      db
+        .selectFrom('daemons')
+        .select(['id', 'endpoints', sql<number>`${serverNow} - seen_at`.as('ago')])
+        .where('id', '!=', values.daemon)
+        .where('seen_at', '>', before(values.ms))
+        .orderBy('seen_at', 'desc'),
+    ),
     forgetDaemons: prepared((values: { ms: number }) =>
       db.deleteFrom('daemons').where('seen_at', '<', before(values.ms)),
     ),

@@ -18,6 +18,8 @@ export interface PostgresLedgerTable extends LedgerTable {
   readonly event_seq: number;
   /** How many revocations there were. */
   readonly revocation_seq: number;
+  /** The daemon into whose home the registry was moved. This database serves nobody from then on. */
+  readonly moved_by: string | null;
 }
 
 /** The newest revocation list of each authority. */

@@ -93,6 +93,11 @@ export class SoftToken {
     await this.#inToken(removal, id, which.map((each) => (each === 'public' ? 2 : 3)).join());
   }
 
+  /** The labels of its private keys. */
+  async keys(): Promise<string[]> {
+    return JSON.parse(await this.#inToken(listing, '', '')) as string[];
+  }
+
   /** Makes a key pair on P-384, which we do not use. */
   async putP384Key(id: string): Promise<void> {
     const secp384r1 = '06052b81040022';
@@ -100,13 +105,14 @@ export class SoftToken {
   }
 
   /** Runs in a separate process, because a module caches its state. */
-  async #inToken(program: string, id: string, what: string): Promise<void> {
+  async #inToken(program: string, id: string, what: string): Promise<string> {
     const hex = Buffer.from(id).toString('hex');
     const words = [softhsmModule, this.label, this.pin, hex, what];
-    await run(process.execPath, ['--eval', `${login}${program}`, ...words], {
+    const { stdout } = await run(process.execPath, ['--eval', `${login}${program}`, ...words], {
       cwd: import.meta.dirname,
       env: { ...process.env, ...this.env },
     });
+    return stdout;
   }
 
   get #tokens(): string {
@@ -131,6 +137,13 @@ for (const objectClass of what.split(',')) {
   if (found.length !== 1) throw new Error(found.length + ' objects');
   pkcs11.C_DestroyObject(session, found[0]);
 }
+`;
+const listing = `
+pkcs11.C_FindObjectsInit(session, [{ type: 0, value: 3 }]);
+const found = pkcs11.C_FindObjects(session, 100);
+pkcs11.C_FindObjectsFinal(session);
+const labels = found.map((each) => String(pkcs11.C_GetAttributeValue(session, each, [{ type: 3 }])[0].value));
+console.log(JSON.stringify(labels));
 `;
 const making = `
 const both = [{ type: 1, value: true }, { type: 0x100, value: 3 }, { type: 0x102, value: Buffer.from(id, 'hex') }];
