@@ -7,7 +7,7 @@ import { IdentityError } from '../errors.ts';
 import { checkKeyPlace, keyPlaceSetting, loadFromPlace } from './authority-keys.ts';
 import { daemonOf, markCreated, registryLost } from './belonging.ts';
 import { type LoadedIssuing, loadIssuing } from './issuing.ts';
-import { type AuthorityStoreOptions, insertAuthority, newRoot } from './new-authority.ts';
+import { type AuthorityStoreOptions, insertAuthority, newRoot, type Present } from './new-authority.ts';
 
 export interface LoadedAuthority extends LoadedIssuing {
   readonly daemonId: Ulid;
@@ -44,13 +44,17 @@ async function createDaemon(options: AuthorityStoreOptions): Promise<Ulid> {
   const trustDomain = options.trustDomain
     ? parseTrustDomain(options.trustDomain)
     : makeTrustDomain(crypto.randomBytes(10));
-  const root = await newRoot(options, trustDomain, 'active');
+  const look: Present<Ulid> = async (tx) => {
+    const present = await tx.setting('daemon_id');
+    return present === undefined ? undefined : { present: present as Ulid };
+  };
+  const root = await newRoot(options, trustDomain, 'active', look);
+  if ('present' in root) return root.present;
   const now = clock.now();
   const daemonId = makeUlid(now, crypto.randomBytes(10));
   return registry.transact(async (tx) => {
-    // Another daemon of a fleet may have been faster.
-    const present = await tx.setting('daemon_id');
-    if (present !== undefined) return present as Ulid;
+    const found = await look(tx);
+    if (found) return found.present;
     await tx.putSetting('daemon_id', daemonId);
     await tx.putSetting('trust_domain', trustDomain);
     await tx.putSetting(keyPlaceSetting, JSON.stringify(options.keys.place));

@@ -9,7 +9,7 @@ import { IdentityError } from '../errors.ts';
 import type { AuthorityRecord } from '../registry/port.ts';
 import { loadFromPlace } from './authority-keys.ts';
 import { registryLost } from './belonging.ts';
-import { type AuthorityStoreOptions, insertAuthority, newKey } from './new-authority.ts';
+import { type AuthorityStoreOptions, insertAuthority, newKey, type Present } from './new-authority.ts';
 
 export interface LoadedIssuing {
   readonly rootId: Ulid;
@@ -140,7 +140,19 @@ async function replaceIssuing(
   // Loaded before the new key is made, which is useless without the old one.
   const rootSigner = await loadFromPlace(registry, keys, root.id);
   mustBeValid(root, clock.now());
-  const { id, signer } = await newKey(options, 'issuing');
+  const look: Present<AuthorityRecord | undefined> = async (tx) => {
+    // The data read before may be out of date, after a rotation step or the same work elsewhere.
+    const authorities = await tx.authorities();
+    if (!authorities.some((each) => each.id === root.id && isActive(each))) return { present: undefined };
+    const now = clock.now();
+    const present = issuingOf(authorities, root).find(
+      (each) => isActive(each) && canIssue(each, now) && !isRenewalDue(each, now),
+    );
+    return present && { present };
+  };
+  const made = await newKey(options, 'issuing', look);
+  if ('present' in made) return made.present;
+  const { id, signer } = made;
   const issued = await makeIssuing({
     trustDomain,
     root: { der: root.der, signer: rootSigner },
@@ -151,15 +163,11 @@ async function replaceIssuing(
   const record: AuthorityRecord = { id, tier: 'issuing', state: 'active', ...issued };
   const now = clock.now();
   return registry.transact(async (tx) => {
-    // The data read before the signature may be out of date, after a rotation step or the same work elsewhere.
-    const authorities = await tx.authorities();
-    if (!authorities.some((each) => each.id === root.id && isActive(each))) return undefined;
-    const present = issuingOf(authorities, root).find(
-      (each) => isActive(each) && canIssue(each, now) && !isRenewalDue(each, now),
-    );
-    if (present) return present;
+    const found = await look(tx);
+    if (found) return found.present;
     await insertAuthority(tx, record, now);
-    for (const { id } of authorities.filter((each) => each.tier === 'issuing' && isActive(each))) {
+    const others = (await tx.authorities()).filter((each) => each.tier === 'issuing' && isActive(each));
+    for (const { id } of others.filter((each) => each.id !== record.id)) {
       await tx.moveAuthority(id, 'active', 'trusted');
       const detail = { tier: 'issuing' };
       await tx.appendAudit({ at: now, action: 'authority.replaced', subject: id, detail });

@@ -21,14 +21,32 @@ export interface AuthorityStoreOptions {
   readonly trustDomain: string | undefined;
 }
 
+/** Asked before a key is made, because another daemon of a fleet may have been faster. Undefined: the key is needed. */
+export type Present<T> = (tx: RegistryTransaction) => Promise<{ readonly present: T } | undefined>;
+
 /** Makes a root with a new key. The key is in its place, but the root is not yet in the registry. */
 export async function newRoot(
   options: AuthorityStoreOptions,
   trustDomain: string,
   state: 'prepared' | 'active',
-): Promise<AuthorityRecord> {
+  look: Present<never>,
+): Promise<AuthorityRecord>;
+export async function newRoot<T>(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+  state: 'prepared' | 'active',
+  look: Present<T>,
+): Promise<AuthorityRecord | { readonly present: T }>;
+export async function newRoot<T>(
+  options: AuthorityStoreOptions,
+  trustDomain: string,
+  state: 'prepared' | 'active',
+  look: Present<T>,
+): Promise<AuthorityRecord | { readonly present: T }> {
   const { crypto, clock } = options;
-  const { id, signer } = await newKey(options, 'root');
+  const made = await newKey(options, 'root', look);
+  if ('present' in made) return made;
+  const { id, signer } = made;
   const randomBytes = (length: number) => crypto.randomBytes(length);
   return { id, tier: 'root', state, ...(await makeRoot({ trustDomain, signer, clock, randomBytes })) };
 }
@@ -37,16 +55,21 @@ export async function newRoot(
  * The key of the next authority of this tier, with an id reserved until `insertAuthority`. A retry after a failure uses
  * this key again, even in a later process, so that a token does not fill up with unused keys.
  */
-export async function newKey(
+export async function newKey<T>(
   { registry, keys, crypto, clock }: AuthorityStoreOptions,
   tier: AuthorityRecord['tier'],
-): Promise<{ id: Ulid; signer: Signer }> {
+  look: Present<T>,
+): Promise<{ readonly id: Ulid; readonly signer: Signer } | { readonly present: T }> {
   const setting = nextIdSetting(tier);
-  const id = await registry.transact(async (tx) => {
+  const reserved = await registry.transact(async (tx) => {
+    const found = await look(tx);
+    if (found) return found;
     const given = (await tx.setting(setting)) || makeUlid(clock.now(), crypto.randomBytes(10));
     await tx.putSetting(setting, given);
-    return given as Ulid;
+    return { id: given as Ulid };
   });
+  if ('present' in reserved) return reserved;
+  const { id } = reserved;
   // The secret store keeps one key, whoever is first. A token does not: daemons that share it take turns.
   const takesTurns = registry.isShared && keys.place.provider === 'pkcs11';
   const signer = takesTurns ? await registry.transact(() => keys.make(id)) : await keys.make(id);

@@ -62,12 +62,14 @@ export class RootRotation {
    * @throws ROTATION_CONFLICT
    */
   async prepare(actor?: Actor): Promise<void> {
-    const { registry, clock } = this.#options;
-    if (await this.#stored(registry)) throw conflict('A root rotation is already in progress.');
-    const root = await newRoot(this.#options, this.#trustDomain, 'prepared');
+    const { clock } = this.#options;
+    const mustBeFirst = async (tx: RegistryTransaction): Promise<undefined> => {
+      if (await this.#stored(tx)) throw conflict('A root rotation is already in progress.');
+    };
+    const root = await newRoot(this.#options, this.#trustDomain, 'prepared', mustBeFirst);
     const now = clock.now();
     await transactBy(this.#options, actor, async (tx, by) => {
-      if (await this.#stored(tx)) throw conflict('A root rotation is already in progress.');
+      await mustBeFirst(tx);
       await insertAuthority(tx, root, now);
       await this.#record(
         tx,

@@ -96,7 +96,7 @@ function clockHasMoved(now: Date): IdentityError {
 }
 
 async function replaceRoot(store: AuthorityStoreOptions, trustDomain: string): Promise<void> {
-  const root = await newRoot(store, trustDomain, 'active');
+  const root = await newRoot(store, trustDomain, 'active', async () => undefined);
   const now = store.clock.now();
   await store.registry.transact(async (tx) => {
     for (const each of await tx.authorities()) {
