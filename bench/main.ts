@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { inBrowser } from './browser.ts';
 import { overChannel } from './channel.ts';
 import { consoleScroll } from './console.ts';
+import { disk } from './disk.ts';
 import { handshake } from './handshake.ts';
 import { issue } from './issue.ts';
 import { loseAndDelay } from './loss.ts';
@@ -25,6 +26,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   rpc,
   revoke,
   revocation_list: revocationList,
+  disk,
   renew,
   http2: overHttp2,
   quic: overQuic,
