@@ -6,9 +6,10 @@ import { existsSync, globSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { buildPalyra } from './build-palyra.ts';
+import { cacheFolder } from './cache-folder.ts';
 import { type BuiltTests, buildTests, notBuilt } from './test/build-tests.ts';
 import { usualPace } from './test/pace.ts';
-import { cacheFolder, runTests } from './test/run.ts';
+import { runTests } from './test/run.ts';
 
 /** Commands, and the Debian packages that have them. Tests without theirs fail or skip, and name the package. */
 const needed: readonly (readonly [command: string, debian: string])[] = [

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { makePrivateFolder } from '../../packages/transport-quic/src/quiche/private-folder.ts';
+import { cacheFolder } from '../cache-folder.ts';
 import { type BuiltTests, notBuilt } from './build-tests.ts';
 import { type Bounds, type FileRun, runFile, type TestEvent } from './file.ts';
 import { entries } from './left-behind.ts';
@@ -27,8 +28,6 @@ export interface RunOptions {
   readonly stop: AbortSignal;
 }
 
-/** The cache of this checkout, for later runs. */
-export const cacheFolder: string = join(import.meta.dirname, '../../node_modules/.cache');
 /** The compile cache, shared by hundreds of processes and the next run. */
 const compiled = { NODE_COMPILE_CACHE: join(cacheFolder, 'compiled') };
 /** Places in which programs create files without using TMPDIR. */

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
+import { cacheFolder } from '../../scripts/cache-folder.ts';
 import { buildTests } from '../../scripts/test/build-tests.ts';
 import { livingOf } from '../../scripts/test/processes.ts';
-import { cacheFolder, type RunOptions, runTests } from '../../scripts/test/run.ts';
+import { type RunOptions, runTests } from '../../scripts/test/run.ts';
 import { until } from '../testing/until.ts';
 
 const linuxOnly = process.platform !== 'linux' && 'NOT TESTED: only Linux tells what left its process group';

@@ -8,6 +8,7 @@ import { basename, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
+import { cacheFolder } from '../../scripts/cache-folder.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** Debian's folder for the sources of Go packages. */
@@ -25,7 +26,7 @@ export const skipGo: string | false =
 
 const sources = join(import.meta.dirname, '../foreign');
 /** The cache for all test files and later runs. */
-const cache = join(import.meta.dirname, '../../node_modules/.cache/go');
+const cache = join(cacheFolder, 'go');
 
 /**
  * Builds a program once for each version of its source. The first build also compiles gRPC, which takes a minute.

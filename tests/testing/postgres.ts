@@ -9,14 +9,20 @@ import {
   chmodSync,
   chownSync,
   copyFileSync,
+  existsSync,
   globSync,
+  mkdirSync,
+  mkdtempSync,
   readFileSync,
+  renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
+import { cacheFolder } from '../../scripts/cache-folder.ts';
 import { freePort } from './free-port.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until, within } from './until.ts';
@@ -57,12 +63,7 @@ export class PostgresServer {
       if (process.env.TMPDIR) chmodSync(process.env.TMPDIR, 0o711);
       chownSync(folder, owner.uid, owner.gid);
     }
-    const order = ['--encoding=UTF8', '--locale=C', '--locale-provider=icu', '--icu-locale=en'];
-    execFileSync(
-      join(programs, 'initdb'),
-      ['-D', server.#data, '-U', 'postgres', '--auth=trust', '--no-sync', ...order],
-      { ...owner, cwd: '/', stdio: ['ignore', 'ignore', 'inherit'] },
-    );
+    newCluster(server.#data, programs);
     writeFileSync(
       join(server.#data, 'postgresql.conf'),
       `${settings}unix_socket_directories = '${folder}'\n${extra}\n`,
@@ -208,6 +209,37 @@ export class PostgresServer {
       await client.end();
     }
   }
+}
+
+/** A cluster takes seconds to make and no time to copy, so the first one is kept for all later tests. */
+function newCluster(folder: string, path: string): void {
+  const kept = join(cacheFolder, 'postgres', basename(dirname(path)));
+  if (existsSync(kept)) {
+    copyFolder(kept, folder);
+    return;
+  }
+  const order = ['--encoding=UTF8', '--locale=C', '--locale-provider=icu', '--icu-locale=en'];
+  execFileSync(
+    join(path, 'initdb'),
+    ['-D', folder, '-U', 'postgres', '--auth=trust', '--no-sync', ...order],
+    { ...owner, cwd: '/', stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  mkdirSync(dirname(kept), { recursive: true });
+  const copy = mkdtempSync(`${kept}-`);
+  copyFolder(folder, join(copy, 'data'));
+  try {
+    renameSync(join(copy, 'data'), kept);
+  } catch (error) {
+    // Another test has just kept one.
+    if (!existsSync(kept)) throw error;
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+}
+
+/** With owners, permissions and links. */
+function copyFolder(from: string, to: string): void {
+  execFileSync('cp', ['-a', from, to]);
 }
 
 function userNamed(name: string): { readonly uid: number; readonly gid: number } | undefined {
