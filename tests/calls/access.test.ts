@@ -42,6 +42,7 @@ test('each service is for one kind of caller, and some operator calls work only 
     'palyra.pairing.v1': ['anyone'],
     'palyra.node.v1': ['device'],
     'palyra.admin.v1': ['operator', 'local operator'],
+    'palyra.peer.v1': ['peer'],
     'grpc.health.v1': ['device'],
     'grpc.reflection.v1': ['operator'],
     'grpc.reflection.v1alpha': ['operator'],

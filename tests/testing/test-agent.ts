@@ -12,7 +12,7 @@ import {
 } from '@palyra/agent';
 import type { IdentityError } from '@palyra/identity';
 import type { PairedEnrollment } from '@palyra/identity/device';
-import { dialNode, dialPairing, type NodeConnection } from '@palyra/rpc';
+import { dialPairing, type NodeConnection, reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { dialNodeWeb } from '@palyra/transport-websocket';
 import type { SampleDevice } from './sample-device.ts';
@@ -41,7 +41,7 @@ export class TestAgent {
       requests?: RequestWatchOptions;
     } = {},
   ) {
-    const http2 = (e: PairedEnrollment) => dialNode(e.nodeAddress, e);
+    const http2 = (e: PairedEnrollment) => reachNode(e);
     const dial =
       options.transport === 'http2'
         ? http2

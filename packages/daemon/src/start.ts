@@ -17,10 +17,11 @@ import { listenForOperators } from './listeners/operator-listeners.ts';
 import { listenForPrograms } from './listeners/optional-listeners.ts';
 import { listenForPairing } from './listeners/pairing-listener.ts';
 import { listenForWeb } from './listeners/web-listener.ts';
+import { Membership } from './peers/membership.ts';
 import { adminOptions } from './start/admin-options.ts';
 import { announceOnNetwork, passOnChanges } from './start/announcements.ts';
 import { DaemonCredential } from './start/credential.ts';
-import { announce, followAuthorities } from './start/fleet.ts';
+import { followAuthorities } from './start/fleet.ts';
 import { Run, type RunOptions } from './start/run.ts';
 import { type RunningDaemon, runningDaemon } from './start/running-daemon.ts';
 import { openStores } from './start/stores.ts';
@@ -71,17 +72,20 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
 
   const listeners = new OpenListeners();
   const credential = await DaemonCredential.issue(stores, listeners, run);
+  const { version } = packageJson;
+  const membership = Membership.of({ stores, credential, listeners, version }, run);
   const channels = new DeviceChannels(
     run.clock,
     new CapabilityRules(config.capabilities.rules ?? [], identity.registry),
+    { upToDate: () => identity.upToDate(), others: membership?.channels },
   );
+  const endpoints = () => membership?.endpoints ?? config.endpoints;
   const sessions = new ConsoleSessions(run.clock);
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
     overall: config.limits.opensPerMinute,
     together: stores.fleet?.rates,
   });
-  const { version } = packageJson;
   const signs = await watchVitalSigns(stores, { listeners, openLimit, sessions, version, credential }, run);
   const { metrics, observe, problems } = signs;
   const admin = adminOptions(
@@ -91,23 +95,23 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
 
   followAuthorities(identity, credential, run);
   const { gate, forDevices } = await listenForDevices(
-    { stores, own, channels, credential, metrics, observe, admin, listeners },
+    { stores, own, channels, credential, metrics, observe, admin, listeners, endpoints, membership },
     run,
   );
   await passOnChanges(stores, metrics, options.onEvent, run);
-  await listenForPairing({ stores, credential, openLimit, metrics, observe, listeners }, run);
-  await listenForWeb({ stores, forDevices, openLimit, metrics, listeners }, run);
+  await listenForPairing({ stores, credential, openLimit, metrics, observe, listeners, endpoints }, run);
+  await listenForWeb({ stores, forDevices, openLimit, metrics, listeners, endpoints }, run);
   await listenForPrograms(stores, { metrics, problems }, listeners, run);
   await listenForOperators({ stores, admin, sessions, observe, listeners }, run);
   announceOnNetwork(stores, listeners.portOf('pairing'), run);
   const timers = new Timers(async () => {
     await identity.tick();
     await credential.presentIfDue();
-    await announce(stores, version, run);
+    await membership?.look(channels);
     signs.audit.checkIfDue();
     signs.backups?.runIfDue();
   }, run);
-  await announce(stores, version, run);
+  await membership?.look(channels);
   gate.open();
   return runningDaemon(
     { stores, channels, listeners, timers, credential, version, pairingAddress: admin.pairingAddress },

@@ -159,6 +159,14 @@ export class IdentityManager {
   }
 
   /**
+   * Checks the certificate of another daemon that shares this registry.
+   * @throws the codes of `mustBeDaemon`.
+   */
+  authenticateDaemon(fingerprint: string): Promise<void> {
+    return this.#parts.admission.authenticateDaemon(fingerprint);
+  }
+
+  /**
    * Call it when a second agent of a device connects while the first one still answers. It is reported as a possible
    * copy of the device.
    * @param caller the second agent, as returned by `admit`.

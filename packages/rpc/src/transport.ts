@@ -42,12 +42,15 @@ export {
   type DeviceTrust,
   type ListenerEvent,
   type ListenerOptions,
+  type PeerAuthenticator,
 } from './connections/device-listener.ts';
 export { defaultRequestMs, InputClock, requestLate } from './connections/input-clock.ts';
 export { type ConnectionLimits, LiveConnections, tcpKeepAlive } from './connections/live-connections.ts';
 export { sourceKey } from './connections/source-key.ts';
 export { isPeerGone, toConnectError } from './error-map.ts';
+export { PeerService } from './gen/palyra/peer/v1/peer_pb.js';
 export { exportChannelBinding } from './http2/channel-binding.ts';
+export { dialPeer } from './http2/dialer.ts';
 export { dialAddresses } from './http2/happy-eyeballs.ts';
 export { defaultHttp2Limits, type Http2Limits } from './http2/limits.ts';
 export { Http2Listener, type Http2ListenerOptions } from './http2/listener.ts';

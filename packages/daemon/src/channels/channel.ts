@@ -1,5 +1,6 @@
 // One connection of a device's channel: the data still to send, and its end.
 
+import { randomUUID } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Wakeup } from '@palyra/identity/values';
 import { type DaemonEvent, DaemonEventSchema } from '@palyra/rpc';
@@ -18,6 +19,8 @@ export class Channel {
   readonly origin: string | undefined;
   /** Serial of the certificate of its connection. */
   readonly serial: string;
+  /** Identifies this channel in a fleet. */
+  readonly claim = randomUUID();
   ended = false;
   /** Ended because another connection of this device took over. */
   replaced = false;

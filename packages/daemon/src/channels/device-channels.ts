@@ -5,7 +5,7 @@
 //                 └ channel ends: stays queued, sent again on resume by the same agent
 //                 └ another agent says hello, the deadline passes, the caller goes, the device is revoked: fails
 
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { renewAfterMs } from '@palyra/identity/device';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { Clock, DeviceId } from '@palyra/identity/values';
@@ -24,6 +24,7 @@ import {
 import type { CapabilityRules } from './capability-rules.ts';
 import { Channel, type Outgoing } from './channel.ts';
 import { type ChannelLimits, defaultChannelLimits } from './limits.ts';
+import type { OtherDaemons } from './other-daemons.ts';
 
 /** A message of a device after its hello. */
 export type DeviceAnswer = Exclude<DeviceEvent['event'], { case: 'hello' | undefined }>;
@@ -36,16 +37,32 @@ export class DeviceChannels {
   readonly #clock: Clock;
   readonly #limits: ChannelLimits;
   readonly #rules: CapabilityRules;
+  readonly #upToDate: () => Promise<void> | undefined;
+  /** Undefined for a daemon that is alone. */
+  readonly #others: OtherDaemons | undefined;
+  /** Channels that are being claimed. */
+  readonly #claiming = new Set<string>();
 
   readonly #watchers = new Set<(id: DeviceId) => void>();
   #draining = false;
 
-  constructor(clock: Clock, rules: CapabilityRules, limits: Partial<ChannelLimits> = {}) {
+  constructor(
+    clock: Clock,
+    rules: CapabilityRules,
+    options: Partial<ChannelLimits> & {
+      /** Resolves when the revocations of all daemons have reached this one. Default: they have. */
+      readonly upToDate?: () => Promise<void> | undefined;
+      /** Default: this daemon is alone. */
+      readonly others?: OtherDaemons | undefined;
+    } = {},
+  ) {
+    const { upToDate = () => undefined, others, ...limits } = options;
     this.#clock = clock;
     this.#rules = rules;
+    this.#upToDate = upToDate;
+    this.#others = others;
     this.#limits = { ...defaultChannelLimits, ...limits };
   }
-
   /** The current connection of the device. Undefined if it is not connected. */
   connectionOf(id: DeviceId): Pick<Channel, 'transport' | 'quicProblem' | 'origin'> | undefined {
     return this.#devices.get(id)?.channel;
@@ -98,7 +115,12 @@ export class DeviceChannels {
     if (options.signal.aborted) return;
     const { transport, origin, serial } = options;
     const channel = new Channel({ transport, origin, serial, quicProblem: shown(hello.quicProblem) });
-    const device = this.#connect(id, hello, channel);
+    const device = await this.#claimAndConnect(id, hello, channel, options.signal);
+    if (device === 'held') {
+      await options.onSecondAgent();
+      throw inUse(id);
+    }
+    if (device === 'gone') return;
     const end = () => channel.end();
     options.signal.addEventListener('abort', end);
     if (options.signal.aborted) end();
@@ -128,23 +150,33 @@ export class DeviceChannels {
     } finally {
       options.signal.removeEventListener('abort', end);
       end();
+      this.#others?.release({ deviceId: id, claim: channel.claim });
       if (device.channel === channel) this.#disconnect(id, device);
     }
   }
 
   /**
-   * Runs a capability on a connected device. The one place where a run is admitted.
+   * Runs a capability on a connected device, whichever daemon of the fleet has its channel.
+   * @throws as `executeHere`, and CAPABILITY_LOST also when that daemon ended during the call.
+   */
+  async execute(request: ExecuteRequest): Promise<ExecuteResult> {
+    if (!this.#others || this.#devices.get(request.deviceId)?.channel) return this.executeHere(request);
+    await this.#mustAllow(request);
+    return this.#others.execute(request);
+  }
+
+  /**
+   * Runs a capability on a device whose channel is at this daemon. The one place where a run is admitted.
    * @throws CAPABILITY_NOT_ALLOWED, DEVICE_NOT_CONNECTED, DEVICE_BUSY, MESSAGE_TOO_LARGE, CAPABILITY_LOST when the device's agent restarted,
    *   CAPABILITY_TIMEOUT, CAPABILITY_CANCELED, DEVICE_REVOKED, DEVICE_QUARANTINED, and the error that the device answers.
    */
-  async execute(request: ExecuteRequest): Promise<ExecuteResult> {
-    await this.#rules.mustAllow(request);
-    const { callsPerDevice, payloadBytes, timeoutMaxMs } = this.#limits;
+  async executeHere(request: ExecuteRequest): Promise<ExecuteResult> {
+    await this.#mustAllow(request);
+    // Another daemon may have revoked the device.
+    await this.#upToDate();
+    const { callsPerDevice, timeoutMaxMs } = this.#limits;
     const device = this.#devices.get(request.deviceId);
     if (this.#draining || !device?.channel) throw notConnected(request.deviceId);
-    if (request.input.length > payloadBytes) {
-      throw new IdentityError('MESSAGE_TOO_LARGE', `The input is larger than ${payloadBytes} bytes.`);
-    }
     if (device.calls.size >= callsPerDevice) {
       throw new IdentityError(
         'DEVICE_BUSY',
@@ -167,6 +199,45 @@ export class DeviceChannels {
     };
   }
 
+  async #mustAllow(request: ExecuteRequest): Promise<void> {
+    await this.#rules.mustAllow(request);
+    const { payloadBytes } = this.#limits;
+    if (request.input.length <= payloadBytes) return;
+    throw new IdentityError('MESSAGE_TOO_LARGE', `The input is larger than ${payloadBytes} bytes.`);
+  }
+
+  /**
+   * Gives the device's channel up, because an agent has connected to another daemon.
+   * @returns false if another agent is connected here, and answers.
+   */
+  async yield(id: DeviceId, agentId: string): Promise<boolean> {
+    if (await this.#isHeldByAnother(id, agentId)) return false;
+    const device = this.#devices.get(id);
+    if (!device) return true;
+    if (device.channel) device.channel.replaced = true;
+    this.#end(id, device, 'CAPABILITY_LOST', 'The device connected to another daemon during the call.');
+    return true;
+  }
+
+  /**
+   * Compares the channels here with those that the fleet knows of this daemon. Ends those that another daemon has taken while
+   * this one could not be asked.
+   * @param known claims by device.
+   */
+  async settle(known: ReadonlyMap<string, string>): Promise<void> {
+    const others = this.#others;
+    if (!others) return;
+    for (const [id, claim] of known)
+      if (!this.#claiming.has(claim) && this.#devices.get(id as DeviceId)?.channel?.claim !== claim)
+        others.release({ deviceId: id as DeviceId, claim });
+    for (const [id, { channel, agentId }] of this.#devices) {
+      if (!channel || channel.ended || known.get(id) === channel.claim) continue;
+      if (await others.keep({ deviceId: id, agentId, claim: channel.claim, channel })) continue;
+      channel.replaced = true;
+      channel.end();
+    }
+  }
+
   /** Ends channels and calls at once if a change of the registry revokes or quarantines their device. Passes on the wish for a renewal. */
   apply(event: RegistryEvent): void {
     if (event.type === 'device_revoked') this.#drop(event.deviceId, 'DEVICE_REVOKED');
@@ -182,12 +253,16 @@ export class DeviceChannels {
   /** A refused device gets no more calls, and its open calls fail. */
   #drop(id: DeviceId, why: 'DEVICE_REVOKED' | 'DEVICE_QUARANTINED'): void {
     const device = this.#devices.get(id);
-    if (!device) return;
+    if (device) this.#end(id, device, why, `Device ${id} was revoked or quarantined during the call.`);
+  }
+
+  /** Ends the channel, its calls, and the wait for its device. */
+  #end(id: DeviceId, device: Device, why: IdentityErrorCode, message: string): void {
     device.channel?.end();
     // This end does not start the wait for a reconnection, because the device may be admitted again meanwhile.
     device.channel = undefined;
     clearTimeout(device.absence);
-    failCalls(device, why, `Device ${id} was revoked or quarantined during the call.`);
+    failCalls(device, why, message);
     this.#devices.delete(id);
     this.#notifyWatchers(id);
   }
@@ -223,6 +298,27 @@ export class DeviceChannels {
     }
   }
 
+  /** @returns `held` if another agent has the channel at another daemon, `gone` if the caller has left. */
+  async #claimAndConnect(
+    id: DeviceId,
+    hello: Hello,
+    channel: Channel,
+    signal: AbortSignal,
+  ): Promise<Device | 'held' | 'gone'> {
+    const others = this.#others;
+    if (!others) return this.#connect(id, hello, channel);
+    const { claim } = channel;
+    this.#claiming.add(claim);
+    try {
+      if (!(await others.claim({ deviceId: id, agentId: agentOf(hello), claim, channel }))) return 'held';
+      if (!signal.aborted) return this.#connect(id, hello, channel);
+      others.release({ deviceId: id, claim });
+      return 'gone';
+    } finally {
+      this.#claiming.delete(claim);
+    }
+  }
+
   #notifyWatchers(id: DeviceId): void {
     for (const listener of this.#watchers) listener(id);
   }
@@ -250,6 +346,11 @@ export class DeviceChannels {
       );
       device.agentId = agentId;
       device.nextSeq = 1;
+    } else if (Number(hello.lastSeq) >= device.nextSeq) {
+      // Its numbers no longer say what this daemon has sent.
+      const message =
+        'The device was at another daemon during the call. The capability may or may not have run.';
+      failCalls(device, 'CAPABILITY_LOST', message);
     }
     // A restarted daemon would start at 1, but this agent has seen higher numbers.
     device.nextSeq = Math.max(device.nextSeq, Number(hello.lastSeq) + 1);
@@ -307,6 +408,6 @@ function replaced(id: DeviceId): IdentityError {
   );
 }
 
-function notConnected(id: DeviceId): IdentityError {
+export function notConnected(id: DeviceId): IdentityError {
   return new IdentityError('DEVICE_NOT_CONNECTED', `Device ${id} is not connected.`, { deviceId: id });
 }

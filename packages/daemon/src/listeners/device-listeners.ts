@@ -3,7 +3,7 @@
 
 import type { ConnectRouter } from '@connectrpc/connect';
 import { hasCode } from '@palyra/identity';
-import { formatEndpoint } from '@palyra/identity/values';
+import { type EndpointLists, formatEndpoint } from '@palyra/identity/values';
 import { UnfinishedBytes } from '@palyra/rpc/portable';
 import {
   type CallObserver,
@@ -15,6 +15,7 @@ import {
   type ListenerEvent,
   type ListenerOptions,
   type OwnServices,
+  type PeerAuthenticator,
   reflectionRoutes,
 } from '@palyra/rpc/transport';
 import { QuicDeviceListener } from '@palyra/transport-quic';
@@ -23,6 +24,8 @@ import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { DaemonConfig } from '../config.ts';
 import { refuseLogin } from '../console/console.ts';
 import type { DaemonMetrics } from '../metrics/metrics.ts';
+import type { Membership } from '../peers/membership.ts';
+import { peerRoutes } from '../peers/peer-service.ts';
 import { withoutQuic } from '../problems.ts';
 import type { DaemonCredential } from '../start/credential.ts';
 import { atOnce, type Run } from '../start/run.ts';
@@ -42,6 +45,10 @@ export interface DeviceListenersOptions {
   readonly observe: CallObserver;
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly listeners: OpenListeners;
+  /** The endpoints that devices get. */
+  readonly endpoints: () => EndpointLists;
+  /** Undefined for a daemon that is alone. */
+  readonly membership: Membership | undefined;
 }
 
 /** The options that listeners for devices share, whatever their transport. */
@@ -52,14 +59,14 @@ export async function listenForDevices(
   options: DeviceListenersOptions,
   run: Run,
 ): Promise<{ readonly gate: StartGate; readonly forDevices: ForDevices }> {
-  const { stores, own, channels, credential, admin, metrics, observe, listeners } = options;
+  const { stores, own, channels, credential, admin, metrics, observe, listeners, membership } = options;
   const { config, identity } = stores;
   const gate = new StartGate(identity);
   const shared: ForDevices = {
     credential: credential.current,
     devices: { trustBundle: identity.trustBundle, authenticator: gate },
     routes: (router: ConnectRouter) => {
-      nodeRoutes(identity, channels, config.endpoints)(router);
+      nodeRoutes(identity, channels, options.endpoints)(router);
       adminRoutes({ ...admin, consoleLogin: refuseLogin })(router);
       healthRoutes(run.stopping)(router);
       reflectionRoutes(router);
@@ -72,7 +79,11 @@ export async function listenForDevices(
     clock: run.clock,
   };
   const count = (name: string) => (event: ListenerEvent) => metrics.countListener(name, event);
-  const node = await listenNode(config, { ...shared, onEvent: count('node') });
+  const node = await listenNode(config, {
+    ...shared,
+    ...(membership && forPeers(shared, channels, membership)),
+    onEvent: count('node'),
+  });
   run.undo(() => node.close(atOnce));
   listeners.add({
     name: 'node',
@@ -100,7 +111,19 @@ export async function listenForDevices(
   return { gate, forDevices: shared };
 }
 
-function listenNode(config: DaemonConfig, shared: ForDevices): Promise<DeviceListener> {
+/** Other daemons of the fleet call at the node listener. */
+function forPeers(shared: ForDevices, channels: DeviceChannels, peers: PeerAuthenticator) {
+  const routes = (router: ConnectRouter) => {
+    shared.routes(router);
+    peerRoutes(channels)(router);
+  };
+  return { routes, peers };
+}
+
+function listenNode(
+  config: DaemonConfig,
+  shared: ForDevices & { readonly peers?: PeerAuthenticator },
+): Promise<DeviceListener> {
   const limits = { connections: config.limits.nodeConnections, ...strangerLimits(config) };
   return listenAt(
     { name: 'node', ...config.node },

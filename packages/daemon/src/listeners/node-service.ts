@@ -12,8 +12,12 @@ import type { DeviceAnswer, DeviceChannels } from '../channels/device-channels.t
 /** Far below the limit of exact integers, and more events than any channel has. */
 const maxLastSeq = 2n ** 48n;
 
-/** @param endpoints the configured endpoints. */
-export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, endpoints: EndpointLists) {
+/** @param endpoints those that devices get now. */
+export function nodeRoutes(
+  identity: IdentityManager,
+  channels: DeviceChannels,
+  endpoints: () => EndpointLists,
+) {
   return (router: ConnectRouter): void => {
     router.service(NodeService, {
       async register(request, context) {
@@ -21,7 +25,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, 
         return {};
       },
       renew: async (request, context) =>
-        toWireRenewal(await identity.renewals.renew(callingDevice(context), request), endpoints),
+        toWireRenewal(await identity.renewals.renew(callingDevice(context), request), endpoints()),
       async *events(incoming, context) {
         const caller = callingDevice(context);
         const events = incoming[Symbol.asyncIterator]();
@@ -43,7 +47,7 @@ export function nodeRoutes(identity: IdentityManager, channels: DeviceChannels, 
           origin,
           signal: context.signal,
           onSecondAgent,
-          endpoints: toWireEndpoints(endpoints),
+          endpoints: toWireEndpoints(endpoints()),
           serial: caller.serial,
           renewAtMs: caller.renewAtMs,
         };

@@ -42,7 +42,7 @@ export class OpenListeners {
   }
 
   /** 0 if the listener is not open. */
-  portOf(name: 'pairing' | 'node' | 'quic'): number {
+  portOf(name: 'pairing' | 'node' | 'quic' | 'web'): number {
     return this.#open.find((each) => each.name === name)?.tls?.port ?? 0;
   }
 

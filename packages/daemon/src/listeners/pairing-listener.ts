@@ -1,7 +1,7 @@
 // The listener at which any device may pair or recover a certificate.
 
 import type { ConnectRouter } from '@connectrpc/connect';
-import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
+import { type EndpointLists, formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
 import { UnfinishedBytes } from '@palyra/rpc/portable';
 import { type CallObserver, Http2Listener } from '@palyra/rpc/transport';
 import type { DaemonMetrics } from '../metrics/metrics.ts';
@@ -28,27 +28,28 @@ export interface PairingListenerOptions {
   readonly metrics: DaemonMetrics;
   readonly observe: CallObserver;
   readonly listeners: OpenListeners;
+  /** The endpoints that devices get. */
+  readonly endpoints: () => EndpointLists;
 }
 
 /** The services that anybody may call, over any transport. */
 export function routesForAnybody(
-  { stores, openLimit, listeners }: Pick<PairingListenerOptions, 'stores' | 'openLimit' | 'listeners'>,
+  options: Pick<PairingListenerOptions, 'stores' | 'openLimit' | 'listeners' | 'endpoints'>,
   run: Run,
 ): (router: ConnectRouter) => void {
+  const { stores, openLimit, listeners, endpoints } = options;
   return pairingRoutes({
     identity: stores.identity,
     openLimit,
     nodePort: () => listeners.portOf('node'),
     quicPort: () => listeners.portOf('quic'),
-    endpoints: stores.config.endpoints,
+    endpoints,
     stopping: run.stopping,
   });
 }
 
-export async function listenForPairing(
-  { stores, credential, openLimit, metrics, observe, listeners }: PairingListenerOptions,
-  run: Run,
-): Promise<void> {
+export async function listenForPairing(options: PairingListenerOptions, run: Run): Promise<void> {
+  const { stores, credential, metrics, observe, listeners } = options;
   const { config, identity } = stores;
   const pairing = await listenAt(
     { name: 'pairing', ...config.pairing },
@@ -56,7 +57,7 @@ export async function listenForPairing(
       ...config.pairing,
       credential: credential.current,
       unfinished: new UnfinishedBytes(strangersUnfinished),
-      routes: routesForAnybody({ stores, openLimit, listeners }, run),
+      routes: routesForAnybody(options, run),
       channelEnded: (channel) => identity.responder.channelEnded(channel),
       limits: {
         connections: config.limits.pairingConnections,

@@ -15,8 +15,8 @@ export interface PairingServiceOptions {
   readonly nodePort: () => number;
   /** 0 if the daemon does not serve QUIC. */
   readonly quicPort: () => number;
-  /** The configured endpoints. */
-  readonly endpoints: EndpointLists;
+  /** Those that devices get now. */
+  readonly endpoints: () => EndpointLists;
   /** Ends endless calls. */
   readonly stopping: AbortSignal;
 }
@@ -41,7 +41,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
         return { challenge: identity.renewals.challenge(channel) };
       },
       recover: async (request, context) =>
-        toWireRenewal(await identity.renewals.recover(pairingChannel(context), request), endpoints),
+        toWireRenewal(await identity.renewals.recover(pairingChannel(context), request), endpoints()),
       async *await(request, context) {
         const signal = AbortSignal.any([context.signal, stopping]);
         for await (const update of responder.await(pairingChannel(context), request, signal)) {
@@ -56,7 +56,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
             ...(isIssued && {
               nodePort: nodePort(),
               quicPort: quicPort(),
-              endpoints: toWireEndpoints(endpoints),
+              endpoints: toWireEndpoints(endpoints()),
             }),
           };
         }

@@ -1,6 +1,6 @@
 // Serves channels over WebSockets: the services of the node listener for devices, and of the pairing listener for anybody.
 
-import { formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
+import { type EndpointLists, formatEndpoint, MAX_PAIRING_MESSAGE_BYTES } from '@palyra/identity/values';
 import { UnfinishedBytes } from '@palyra/rpc/portable';
 import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { ChannelDeviceListener } from '@palyra/transport-websocket';
@@ -20,10 +20,12 @@ export interface WebListenerOptions {
   readonly openLimit: OpenLimit;
   readonly metrics: DaemonMetrics;
   readonly listeners: OpenListeners;
+  /** The endpoints that devices get. */
+  readonly endpoints: () => EndpointLists;
 }
 
 export async function listenForWeb(
-  { stores, forDevices, openLimit, metrics, listeners }: WebListenerOptions,
+  { stores, forDevices, openLimit, metrics, listeners, endpoints }: WebListenerOptions,
   run: Run,
 ): Promise<void> {
   const { config, identity } = stores;
@@ -38,7 +40,7 @@ export async function listenForWeb(
       port,
       messageBytes: defaultHttp2Limits.messageBytes,
       pairing: {
-        routes: routesForAnybody({ stores, openLimit, listeners }, run),
+        routes: routesForAnybody({ stores, openLimit, listeners, endpoints }, run),
         messageBytes: MAX_PAIRING_MESSAGE_BYTES,
         unfinished: new UnfinishedBytes(strangersUnfinished),
         channelEnded: (channel) => identity.responder.channelEnded(channel),

@@ -1,6 +1,7 @@
 // The certificate that the daemon shows. It is issued at every start, and again when two thirds of its life are over or the
 // authorities have changed. Every listener then presents the new one.
 
+import { hash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { IdentityManager, ServerCredential } from '@palyra/identity';
 import { isDnsName, renewalDueAt } from '@palyra/identity/certificate';
@@ -18,10 +19,13 @@ export class DaemonCredential {
   readonly #listeners: OpenListeners;
   readonly #run: Run;
   #current: ServerCredential;
+  /** Fingerprints of this run's certificates that are still valid, with their ends. */
+  readonly #shown = new Map<string, Date>();
   /** Some listeners may still present the previous certificate. */
   #isHalfPresented = false;
   #presenting = Promise.resolve();
-
+  /** Called before a new certificate is shown, and after `fingerprints` has it. */
+  beforeFirstUse: () => Promise<void> = async () => {};
   static async issue(
     { identity, config }: Pick<Stores, 'identity' | 'config'>,
     listeners: OpenListeners,
@@ -47,10 +51,17 @@ export class DaemonCredential {
     this.#listeners = listeners;
     this.#run = run;
     this.#current = first;
+    this.#remember(first);
   }
-
   get current(): ServerCredential {
     return this.#current;
+  }
+
+  /** SHA-256 of the certificates of this run that are still valid; connections may have begun with an earlier one. */
+  get fingerprints(): string[] {
+    const now = this.#run.clock.now();
+    for (const [fingerprint, end] of this.#shown) if (end <= now) this.#shown.delete(fingerprint);
+    return [...this.#shown.keys()];
   }
 
   /** Resolves when no replacement is in progress. Never rejects. */
@@ -77,14 +88,19 @@ export class DaemonCredential {
     const made = await this.#identity.issueServerCredential(this.#names);
     // A signer may be slow, and the daemon may have begun to stop meanwhile.
     if (stopping.aborted) return;
+    this.#remember(made);
+    await this.beforeFirstUse();
     this.#current = made;
     // If the swap fails, the next tick tries again.
     this.#isHalfPresented = true;
     await this.#listeners.swapCredential(made, this.#identity.trustBundle);
     this.#isHalfPresented = false;
   }
-}
 
+  #remember({ certificateChain, notAfter }: ServerCredential): void {
+    this.#shown.set(hash('sha256', certificateChain[0]!, 'hex'), notAfter);
+  }
+}
 /** Also true before the certificate is valid: the clock was ahead when it was issued, and devices refuse it. */
 function needsReplacement(credential: ServerCredential, now: Date): boolean {
   return now < credential.notBefore || now >= renewalDueAt(credential);

@@ -6,6 +6,7 @@ import { isCanonicalEndpoint } from '../endpoint.ts';
 import { type EndpointLists, listenerKinds, MAX_ENDPOINTS, parseEndpointLists } from '../endpoint-lists.ts';
 import { hasCode } from '../errors.ts';
 import type { SecretReader, SecretStore } from '../secret-store/port.ts';
+import { isWebEndpoint } from '../web-endpoint.ts';
 import { dropSecret } from './drop-secret.ts';
 
 export interface KnownEndpoints {
@@ -117,6 +118,9 @@ async function load(secrets: SecretReader, name: string): Promise<Partial<Endpoi
   }
 }
 
+const isCanonical = (kind: string, text: string): boolean =>
+  kind === 'web' ? isWebEndpoint(text) : isCanonicalEndpoint(text);
+
 function isLists(value: unknown): value is Partial<EndpointLists> {
   if (typeof value !== 'object' || value === null) return false;
   return Object.entries(value).every(
@@ -124,6 +128,6 @@ function isLists(value: unknown): value is Partial<EndpointLists> {
       listenerKinds.some((each) => each === kind) &&
       Array.isArray(list) &&
       list.length <= MAX_ENDPOINTS &&
-      list.every((each) => typeof each === 'string' && isCanonicalEndpoint(each)),
+      list.every((each) => typeof each === 'string' && isCanonical(kind, each)),
   );
 }

@@ -5,7 +5,13 @@ import type { DeviceId, Ulid } from '../device-id.ts';
 import { hasCode, IdentityError } from '../errors.ts';
 import { KnownStandings } from '../registry/known-standings.ts';
 import type { CertificateStanding, Registry } from '../registry/port.ts';
-import { judgeStanding, revokedMessage, type StandingCode, standingMessages } from '../registry/standing.ts';
+import {
+  judgeStanding,
+  mustBeDaemon,
+  revokedMessage,
+  type StandingCode,
+  standingMessages,
+} from '../registry/standing.ts';
 import type { CloneWatch } from './clones.ts';
 import { endsChecks } from './consequences.ts';
 import type { DeviceRole } from './device.ts';
@@ -70,6 +76,13 @@ export class Admission {
     if (verdict.firstUse) await fleet.activate(verdict.deviceId, verdict.serial);
     else await unlessFull(fleet.see(verdict.deviceId));
     return verdict;
+  }
+
+  /** Another daemon of this authority. @throws the codes of `mustBeDaemon`. */
+  async authenticateDaemon(fingerprint: string): Promise<void> {
+    const { registry, clock } = this.#options;
+    await registry.upToDate();
+    mustBeDaemon(await this.#standings.read(fingerprint), clock.now().getTime());
   }
 
   /** Only a refused device costs this read, and only a revoked one. */

@@ -32,16 +32,33 @@ export type StandingVerdict =
     }
   | { readonly ok: false; readonly code: StandingCode };
 
+/**
+ * Denies by default: only a known, valid certificate of a daemon of this authority passes.
+ * @throws CERTIFICATE_UNKNOWN, CERTIFICATE_REVOKED, CERTIFICATE_SUPERSEDED, AUTHORITY_RETIRED, CERTIFICATE_EXPIRED,
+ *   CERTIFICATE_NOT_YET_VALID
+ */
+export function mustBeDaemon(standing: CertificateStanding | undefined, nowMs: number): void {
+  const code = standing?.subjectKind === 'daemon' ? faultOf(standing, nowMs) : 'CERTIFICATE_UNKNOWN';
+  if (code) throw new IdentityError(code, standingMessages[code]);
+}
+
+/** Why a certificate is not valid now, whoever has it. */
+function faultOf(standing: CertificateStanding, nowMs: number): StandingCode | undefined {
+  if (standing.certificateState === 'revoked') return 'CERTIFICATE_REVOKED';
+  if (standing.certificateState === 'superseded') return 'CERTIFICATE_SUPERSEDED';
+  if (standing.issuerState === 'retired') return 'AUTHORITY_RETIRED';
+  if (nowMs >= standing.notAfterMs) return 'CERTIFICATE_EXPIRED';
+  if (nowMs < standing.notBeforeMs) return 'CERTIFICATE_NOT_YET_VALID';
+  return undefined;
+}
+
 /** Denies by default: only a known, valid certificate of an admitted device passes. */
 export function judgeStanding(standing: CertificateStanding | undefined, nowMs: number): StandingVerdict {
   if (standing?.subjectKind !== 'device') return { ok: false, code: 'CERTIFICATE_UNKNOWN' };
   if (standing.deviceState === 'revoked') return { ok: false, code: 'DEVICE_REVOKED' };
   if (standing.deviceState === 'quarantined') return { ok: false, code: 'DEVICE_QUARANTINED' };
-  if (standing.certificateState === 'revoked') return { ok: false, code: 'CERTIFICATE_REVOKED' };
-  if (standing.certificateState === 'superseded') return { ok: false, code: 'CERTIFICATE_SUPERSEDED' };
-  if (standing.issuerState === 'retired') return { ok: false, code: 'AUTHORITY_RETIRED' };
-  if (nowMs >= standing.notAfterMs) return { ok: false, code: 'CERTIFICATE_EXPIRED' };
-  if (nowMs < standing.notBeforeMs) return { ok: false, code: 'CERTIFICATE_NOT_YET_VALID' };
+  const fault = faultOf(standing, nowMs);
+  if (fault) return { ok: false, code: fault };
   const { deviceState, deviceRole, deviceName } = standing;
   if (deviceState === undefined || deviceRole === undefined || deviceName === undefined)
     return { ok: false, code: 'CERTIFICATE_UNKNOWN' };

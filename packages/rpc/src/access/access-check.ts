@@ -59,9 +59,10 @@ export function accessCheck(
     return peer;
   };
 
-  /** The right of a device. The rights of other peers cannot end. */
-  const guardOf = (method: string, values: ContextValues): Guard | undefined => {
+  /** The right of a device, which is checked while the call lasts. Other peers are checked here. */
+  const guardOf = async (method: string, values: ContextValues): Promise<Guard | undefined> => {
     const peer = mayCall(method, values);
+    if (peer.caller === 'peer') await peer.check();
     if (peer.caller !== 'device') return undefined;
     return new Guard(peer, {
       asOperator: callerOf(method) === 'operator',
@@ -70,7 +71,9 @@ export function accessCheck(
   };
 
   const told = (error: unknown, method: string, values: ContextValues): Error => {
-    const operator = peerIn(values)?.caller === 'operator';
+    const caller = peerIn(values)?.caller;
+    // A peer passes the whole error on to an operator.
+    const operator = caller === 'operator' || caller === 'peer';
     const mapped = toConnectError(error, { operator, isOwn: isOwn(method) });
     if (mapped.internal) onInternal(error, method);
     return mapped.error;
@@ -82,7 +85,8 @@ export function accessCheck(
     };
     try {
       const peer = mayCall(method, values);
-      return peer.caller === 'device' ? peer.admitted()?.catch(fail) : undefined;
+      const isKnownLater = peer.caller === 'device' || peer.caller === 'peer';
+      return isKnownLater ? peer.admitted()?.catch(fail) : undefined;
     } catch (error) {
       return fail(error);
     }
@@ -90,7 +94,7 @@ export function accessCheck(
 
   const unary: CallCheck['unary'] = async (method, values, run) => {
     try {
-      const guard = guardOf(method, values);
+      const guard = await guardOf(method, values);
       if (!guard) return await run();
       setDevice(values, await guard.begin());
       const running = run(guard.handlerEnd);
@@ -114,7 +118,7 @@ export function accessCheck(
       );
     }
     try {
-      const guard = guardOf(method, values);
+      const guard = await guardOf(method, values);
       if (guard) setDevice(values, await guard.begin());
       const readable = { ...request, message: fromPeer(request.message) };
       const response = guard ? await guard.orEnded(next(guard.narrow(readable))) : await next(readable);
@@ -279,7 +283,12 @@ function notAllowed(method: string, caller: Caller | undefined, peer: Peer | und
   if (peer?.caller === 'device' && caller === 'local operator') {
     return new IdentityError('CALLER_NOT_ALLOWED', `${method} works on the daemon's own machine only.`);
   }
-  const callers = { anyone: 'a peer without a certificate', device: 'a device', operator: 'the operator' };
+  const callers = {
+    anyone: 'a peer without a certificate',
+    device: 'a device',
+    peer: 'another daemon',
+    operator: 'the operator',
+  };
   return new IdentityError(
     'CALLER_NOT_ALLOWED',
     `${method} is not for ${peer ? callers[peer.caller] : 'this peer'}.`,

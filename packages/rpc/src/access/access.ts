@@ -5,8 +5,9 @@
  * `operator`: at the admin socket, in the console, or over mutual TLS from a device that has the operator role.
  * `local operator`: never from a device, because the call can make more operators, or needs keys or files of the daemon's
  * machine.
+ * `peer`: another daemon of the fleet, over mutual TLS. It gets nothing else.
  */
-export type Caller = 'anyone' | 'device' | 'operator' | 'local operator';
+export type Caller = 'anyone' | 'device' | 'operator' | 'local operator' | 'peer';
 
 /** Callers of a service of the embedding program. Such a service is served over mutual TLS only. */
 export type OwnCaller = Extract<Caller, 'device' | 'operator'>;
@@ -69,6 +70,9 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/AddPasskey': 'local operator',
   'palyra.admin.v1.AdminService/BeginAct': 'local operator',
   'palyra.admin.v1.AdminService/CreateConsoleLogin': 'local operator',
+
+  'palyra.peer.v1.PeerService/Execute': 'peer',
+  'palyra.peer.v1.PeerService/YieldChannel': 'peer',
 
   'grpc.health.v1.Health/Check': 'device',
   'grpc.health.v1.Health/Watch': 'device',

@@ -34,6 +34,14 @@ export type Peer =
       /** The web origin that the peer sent, if it is a browser. */
       readonly origin: string | undefined;
     }
+  /** Another daemon of the fleet. */
+  | {
+      readonly caller: 'peer';
+      /** Undefined once this connection has passed a check. @throws the code of a refusal. */
+      readonly admitted: () => Promise<void> | undefined;
+      /** Asks the registry now. Throws a code if the daemon is not one of the fleet. */
+      readonly check: () => Promise<void>;
+    }
   /** The operator at the daemon's machine. */
   | { readonly caller: 'operator'; readonly at: Exclude<LocalPlace, 'program'> };
 

@@ -60,6 +60,12 @@ export interface DeviceTrust {
   readonly authenticator: DeviceAuthenticator;
 }
 
+/** Checks another daemon of the fleet, at each of its calls. */
+export interface PeerAuthenticator {
+  /** @param fingerprint of its certificate. @throws a code if it is not a daemon of the fleet now. */
+  authenticateDaemon(fingerprint: string): Promise<{ readonly id: string }>;
+}
+
 /** Events that a listener counts. */
 export type ListenerEvent =
   | 'accepted'

@@ -19,6 +19,8 @@ export interface TlsDial {
   readonly address: string;
   /** `anyone` only for a pairing, whose protocol authenticates the server itself. */
   readonly peer: KnownDaemon | 'anyone';
+  /** Of the daemons of a fleet, the one with one of these certificates. Default: any of them. */
+  readonly fingerprints?: readonly string[];
   /** PEM. */
   readonly credential?: { readonly cert: string; readonly key: string };
   /** Message for a peer that does not speak our TLS. */
@@ -41,7 +43,7 @@ export async function dialTls(dial: TlsDial): Promise<tls.TLSSocket> {
 /** Connects to one IP address. */
 async function dialOne(
   ip: string,
-  { address, peer, credential, isAnother }: TlsDial,
+  { address, peer, fingerprints, credential, isAnother }: TlsDial,
   signal: AbortSignal,
 ): Promise<tls.TLSSocket> {
   const known = peer === 'anyone' ? undefined : { ...peer, judge: new ChainJudge(peer.trustBundle) };
@@ -66,7 +68,7 @@ async function dialOne(
   signal.removeEventListener('abort', giveUp);
   if (!known) return socket;
   try {
-    checkDaemon(socket, known);
+    checkDaemon(socket, known, fingerprints);
   } catch (error) {
     socket.destroy();
     throw error;
@@ -78,7 +80,11 @@ async function dialOne(
  * Checks that the chain is ours and belongs to the daemon, because a device's certificate has the same root and may serve TLS
  * too. Checks the dates last, because the dates of another server do not matter.
  */
-function checkDaemon(socket: tls.TLSSocket, known: KnownDaemon & { readonly judge: ChainJudge }): void {
+function checkDaemon(
+  socket: tls.TLSSocket,
+  known: KnownDaemon & { readonly judge: ChainJudge },
+  fingerprints: readonly string[] | undefined,
+): void {
   const openssl = opensslVerdict(socket);
   if (openssl === 'bad')
     throw notAuthenticated('its certificate chain is invalid', socket.authorizationError);
@@ -86,6 +92,8 @@ function checkDaemon(socket: tls.TLSSocket, known: KnownDaemon & { readonly judg
   const { kind, trustDomain, id } = leaf.spiffeId;
   if (kind !== 'daemon' || trustDomain !== known.trustDomain || id !== known.daemonId)
     throw notAuthenticated(`it is not ${daemonSpiffeId(known.trustDomain, known.daemonId)}`);
+  if (fingerprints && !fingerprints.includes(leaf.fingerprint))
+    throw notAuthenticated('it is another daemon of the fleet');
   const now = Date.now();
   if (openssl === 'good' && now >= notBefore.getTime() && now < notAfter.getTime()) return;
   throw new IdentityError(

@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import type { Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { IdentityError } from '@palyra/identity';
+import { IdentityError, type ServerCredential } from '@palyra/identity';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import type { ErrorFields } from '@palyra/identity/errors';
@@ -76,6 +76,31 @@ export async function dialNode(
   });
   const connection = overHttp2(socket, authorityOf(address), exportChannelBinding(socket), { readMaxBytes });
   return { ...connection, name: 'http2', address };
+}
+
+/**
+ * Dials the node listener of another daemon of the fleet, with this daemon's certificate.
+ * @param options.fingerprints of the certificates of that daemon. Any other daemon is refused.
+ * @throws as `dialNode`
+ */
+export async function dialPeer(
+  address: string,
+  options: {
+    readonly known: KnownDaemon;
+    readonly fingerprints: readonly string[];
+    readonly credential: ServerCredential;
+  },
+): Promise<Http2Connection> {
+  const { known, fingerprints, credential } = options;
+  const socket = await dialTls({
+    address,
+    peer: known,
+    fingerprints,
+    credential: { cert: certificatesToPem(credential.certificateChain), key: credential.key.toPem() },
+    isAnother: wrongListener(address, nodeListener),
+  });
+  const readMaxBytes = defaultHttp2Limits.messageBytes;
+  return overHttp2(socket, authorityOf(address), exportChannelBinding(socket), { readMaxBytes });
 }
 
 /**

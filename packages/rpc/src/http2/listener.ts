@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { IdentityError, type ServerCredential } from '@palyra/identity';
-import { certificatesToPem } from '@palyra/identity/certificate';
+import { certificatesToPem, type PeerCertificate } from '@palyra/identity/certificate';
 import type { PairingChannel } from '@palyra/identity/pairing';
 import { type RegistryEvent, standingMessages } from '@palyra/identity/registry';
 import { accessCheck } from '../access/access-check.ts';
@@ -22,6 +22,7 @@ import {
   type DeviceTrust,
   type ListenerEvent,
   type ListenerOptions,
+  type PeerAuthenticator,
 } from '../connections/device-listener.ts';
 import { connectionBelow, LiveConnections, tcpKeepAlive } from '../connections/live-connections.ts';
 import { sourceKey } from '../connections/source-key.ts';
@@ -36,6 +37,8 @@ import { tlsSettings } from './tls-settings.ts';
 export interface Http2ListenerOptions extends ListenerOptions {
   /** Absent on the pairing listener, where peers have no certificate yet. */
   readonly devices?: DeviceTrust;
+  /** Checks other daemons of the fleet. Default: their certificates are refused. */
+  readonly peers?: PeerAuthenticator;
   /** Called when the channel of a peer without a certificate has ended. */
   readonly channelEnded?: (channel: PairingChannel) => void;
   /** Default: `defaultHttp2Limits`. */
@@ -230,6 +233,8 @@ export class Http2Listener implements DeviceListener {
       this.#count('refused_foreign_certificate');
       return undefined;
     }
+    if (certificate.spiffeId.kind === 'daemon' && this.#options.peers)
+      return this.#acceptPeer(connection, session, certificate, this.#options.peers);
     const unfinished = this.#unfinished.of(session);
     const { peer, admission, forget } = devices.add({
       transport: 'http2',
@@ -258,6 +263,35 @@ export class Http2Listener implements DeviceListener {
       },
     );
     return { peer, forget };
+  }
+
+  /** Another daemon of the fleet. Its first call decides whether the session stays. */
+  #acceptPeer(
+    connection: Connection,
+    session: http2.ServerHttp2Session,
+    { fingerprint }: PeerCertificate,
+    peers: PeerAuthenticator,
+  ): Session {
+    const unfinished = this.#unfinished.of(session);
+    let isAdmitted = false;
+    const check = async () => {
+      try {
+        const { id } = await peers.authenticateDaemon(fingerprint);
+        if (isAdmitted) return;
+        isAdmitted = true;
+        this.#live.known(connection);
+        unfinished.belongsTo(id);
+      } catch (error) {
+        if (error instanceof IdentityError && error.family !== 'store') {
+          this.#count('refused_standing');
+          unfinished.stop(error);
+          connection.endWithin(shutGraceMs);
+        }
+        throw error;
+      }
+    };
+    const admitted = () => (isAdmitted ? undefined : check());
+    return { peer: { caller: 'peer', admitted, check }, forget: () => {} };
   }
 
   /** Answers the session's calls with the reason, then sends the reason in the debug data of GOAWAY. */

@@ -1,0 +1,112 @@
+// A device has one channel in the whole fleet, and what happens to it when its daemon or its agent changes.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { fromConnectError } from '@palyra/rpc';
+import type { DaemonProcess } from '../testing/daemon-process.ts';
+import { expectCode } from '../testing/expect-code.ts';
+import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
+import type { TestDaemon } from '../testing/running-daemon.ts';
+import { makeDevice, pair } from '../testing/sample-device.ts';
+import { json, TestAgent } from '../testing/test-agent.ts';
+import { until } from '../testing/until.ts';
+
+const at = (enrollment: PairedEnrollment, { nodeAddress }: { readonly nodeAddress: string }) => ({
+  ...enrollment,
+  nodeAddress,
+  // Only this daemon.
+  byHand: { node: [nodeAddress], quic: [] },
+});
+
+describe('the channel of a device in a fleet', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests();
+
+  test('a second agent at another daemon is refused and reported while the first one answers', async (t) => {
+    const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
+    const device = await makeDevice();
+    const enrollment = await pair(a, device);
+    const first = new TestAgent(t, device, at(enrollment, a), { transport: 'http2' });
+    await first.connected();
+    const second = new TestAgent(t, device, at(enrollment, b), { transport: 'http2' });
+    assert.equal((await second.ended)?.code, 'CHANNEL_IN_USE');
+    await a.told((event) => event.type === 'clone_suspected' && event.sign === 'second_agent');
+    await first.stop();
+    const third = new TestAgent(t, device, at(enrollment, b), { transport: 'http2' });
+    await third.connected();
+    const { id } = device.identity;
+    for (const { admin } of [a, b])
+      await admin.executeCapability({ deviceId: id, capability: 'system.info' });
+  });
+
+  test('an agent whose daemon does not answer has its channel at another daemon, and the first one follows', async (t) => {
+    const settings = await fleet.settings();
+    const [a, b] = (await fleet.startProcesses(t, 2, settings)) as [DaemonProcess, DaemonProcess];
+    const { device, enrollment } = await paired(a);
+    const agent = new TestAgent(t, device, at(enrollment, a), { transport: 'http2' });
+    await agent.connected();
+    const { id } = device.identity;
+    const [row] = await fleet.server.sql(settings.url, 'select * from channels');
+    assert.equal(row?.device_id, id);
+    a.process.send('SIGSTOP');
+    t.after(() => a.process.send('SIGCONT'));
+    const moved = new TestAgent(t, device, at(enrollment, b), { transport: 'http2' });
+    await moved.connected();
+    await (await b.admin()).executeCapability({ deviceId: id, capability: 'system.info' });
+    a.process.send('SIGCONT');
+    // Its agent learns that it was replaced.
+    assert.equal((await agent.ended)?.code, 'CHANNEL_REPLACED');
+    await (await a.admin()).executeCapability({ deviceId: id, capability: 'system.info' });
+  });
+
+  test('a daemon that dies during a call leaves a code that says so, and the device is reached at another one', async (t) => {
+    const [a, b, c] = (await fleet.startProcesses(t, 3, await fleet.settings())) as [
+      DaemonProcess,
+      DaemonProcess,
+      DaemonProcess,
+    ];
+    const { device, enrollment } = await paired(a);
+    const begun = Promise.withResolvers<void>();
+    const agent = new TestAgent(
+      t,
+      device,
+      { ...enrollment, byHand: { node: [a.nodeAddress, b.nodeAddress], quic: [] } },
+      {
+        transport: 'http2',
+        capabilities: {
+          hang: ({ signal }) =>
+            new Promise((resolve) => {
+              begun.resolve();
+              signal.addEventListener('abort', () => resolve(json(null)));
+            }),
+        },
+      },
+    );
+    await agent.connected();
+    const { id } = device.identity;
+    const admin = await c.admin();
+    const call = admin.executeCapability({ deviceId: id, capability: 'hang' });
+    const outcome = expectCode(call, 'CAPABILITY_LOST');
+    await begun.promise;
+    await a.kill();
+    const { message } = await outcome;
+    assert.match(message, /may or may not have run/);
+    await until('the device is reached at another daemon', async () => {
+      const error = await admin.executeCapability({ deviceId: id, capability: 'system.info' }).then(
+        () => undefined,
+        (cause) => fromConnectError(cause),
+      );
+      assert.ok(error === undefined || error.code === 'DEVICE_NOT_CONNECTED', String(error));
+      return error === undefined;
+    });
+  });
+
+  async function paired(daemon: DaemonProcess) {
+    const device = await makeDevice();
+    const admin = await daemon.admin();
+    const { pairingAddress } = daemon;
+    const pairing = { admin, pairingAddress, peer: (known?: never) => daemon.peer(known) };
+    const enrollment: PairedEnrollment = await pair(pairing as never, device);
+    return { device, enrollment };
+  }
+});
