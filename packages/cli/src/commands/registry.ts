@@ -1,4 +1,5 @@
-// `palyra registry move`: takes the registry of a stopped daemon into a database, or back into its home.
+// `palyra registry`: takes the registry of a stopped daemon into a database or back into its home, and sets a database up for a
+// role with the least rights.
 
 import { resolve } from 'node:path';
 import type { MovedRegistry } from '@palyra/daemon/home';
@@ -33,6 +34,55 @@ export function addRegistry(program: Command, cli: () => Cli): void {
       .action((options: MoveOptions) => move(cli(), options)),
     'palyra registry move --to postgres --url-file /etc/palyra/database-url',
     'palyra registry move --to file',
+  );
+  withExamples(
+    registry
+      .command('sql')
+      .description(
+        'Print the SQL for a database, its owner, and a role of the daemons with the least rights.',
+      )
+      .option('--database <name>', 'the database', 'palyra')
+      .option('--owner <role>', 'owns the tables', 'palyra_owner')
+      .option('--serve-as <role>', 'the role of the daemons', 'palyra')
+      .action((options: SqlOptions) => printSql(cli(), options)),
+    'palyra registry sql | psql --username postgres',
+  );
+  withExamples(
+    registry
+      .command('prepare')
+      .description('Make or update the tables as their owner, and give the role of the daemons its rights.')
+      .requiredOption('--url-file <file>', "the file with the owner's URL of the database")
+      .option('--serve-as <role>', 'the role of the daemons', 'palyra')
+      .action((options: PrepareOptions) => prepare(cli(), options)),
+    'palyra registry prepare --url-file owner-url',
+  );
+}
+
+interface SqlOptions {
+  readonly database: string;
+  readonly owner: string;
+  readonly serveAs: string;
+}
+
+interface PrepareOptions {
+  readonly urlFile: string;
+  readonly serveAs: string;
+}
+
+async function printSql(cli: Cli, { database, owner, serveAs }: SqlOptions): Promise<void> {
+  const { databaseSql } = await import('@palyra/daemon/home');
+  const text = await databaseSql({ database, owner, servedBy: serveAs });
+  cli.output.answer({ sql: text }, () => text.trimEnd());
+}
+
+async function prepare(cli: Cli, { urlFile, serveAs }: PrepareOptions): Promise<void> {
+  const { prepareDatabase } = await import('@palyra/daemon/home');
+  const stopProgress = cli.output.progress(() => 'Making the tables');
+  await prepareDatabase(resolve(urlFile), serveAs).finally(stopProgress);
+  cli.output.answer(
+    { prepared: true, serve_as: serveAs },
+    () =>
+      `The database has the tables of this version. The role ${serveAs} may serve them, and cannot change them.`,
   );
 }
 

@@ -11,3 +11,4 @@ export { moveRegistryBack } from './move-back.ts';
 export { type MovedRegistry, moveRegistry } from './move-registry.ts';
 export { type RestoreOptions, type RestoreSummary, restoreHome } from './restore.ts';
 export { setAside } from './set-aside.ts';
+export { databaseSql, prepareDatabase } from './shared-database.ts';

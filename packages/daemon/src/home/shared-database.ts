@@ -6,6 +6,7 @@ import { masterKeyBySharedPassphrase, readCredential } from '@palyra/identity/ke
 import type { ListenerErrors, Registry, RegistryReader } from '@palyra/identity/registry';
 import { type Clock, systemClock } from '@palyra/identity/values';
 import type {
+  DatabaseRoles,
   FleetMember,
   MemberNow,
   PostgresChannels,
@@ -47,14 +48,14 @@ export interface OpenDatabase {
 const maxUrlBytes = 4096;
 
 export async function readUrl({ registry }: SharedDatabaseConfig): Promise<string> {
-  return withSetting('registry.urlFile', async () => {
-    const bytes = await readCredential(registry.urlFile, maxUrlBytes);
-    if (bytes.length > maxUrlBytes)
-      throw new IdentityError('MESSAGE_INVALID', `${registry.urlFile} is too long for a URL.`, {
-        about: 'configuration',
-      });
-    return Buffer.from(bytes).toString().trim();
-  });
+  return withSetting('registry.urlFile', () => readUrlFile(registry.urlFile));
+}
+
+async function readUrlFile(path: string): Promise<string> {
+  const bytes = await readCredential(path, maxUrlBytes);
+  if (bytes.length > maxUrlBytes)
+    throw new IdentityError('MESSAGE_INVALID', `${path} is too long for a URL.`, { about: 'configuration' });
+  return Buffer.from(bytes).toString().trim();
 }
 
 /**
@@ -144,6 +145,22 @@ export async function lookAtSharedRegistry<T>(
 ): Promise<T> {
   const { lookAtPostgresRegistry } = await import('@palyra/registry-sql/postgres');
   return lookAtPostgresRegistry(await readUrl(config), look);
+}
+
+/**
+ * Makes or changes the tables of a database as their owner, and gives the daemons' role its rights.
+ * @param urlFile the file with the owner's URL.
+ * @throws as `prepareForRole`, and what reading the file says.
+ */
+export async function prepareDatabase(urlFile: string, servedBy: string): Promise<void> {
+  const { prepareForRole } = await import('@palyra/registry-sql/postgres');
+  await prepareForRole(await readUrlFile(urlFile), servedBy);
+}
+
+/** SQL for a superuser: the roles and the database. @throws MESSAGE_INVALID for a name that needs quotes. */
+export async function databaseSql(roles: DatabaseRoles): Promise<string> {
+  const { sqlForRoles } = await import('@palyra/registry-sql/postgres');
+  return sqlForRoles(roles);
 }
 
 /** Copies the registry into a new SQLite file, while daemons may run. @throws as `copyPostgresRegistry` */

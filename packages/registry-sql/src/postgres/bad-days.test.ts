@@ -176,7 +176,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     const url = await postgres.database();
     await postgres.server.sql(url, 'create role few login connection limit 0');
     await postgres.server.sql(url, 'grant all on all tables in schema public to few');
-    const few = url.replace('user=postgres', 'user=few');
+    const few = url.replace(/user=\w+/, 'user=few');
     await assert.rejects(openPostgresRegistry({ url: few, daemon: 'a' }), { code: 'STORE_UNREACHABLE' });
     t.diagnostic('53300');
   });
@@ -187,7 +187,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
       url,
       'create role reader login; grant select on all tables in schema public to reader',
     );
-    const reader = url.replace('user=postgres', 'user=reader');
+    const reader = url.replace(/user=\w+/, 'user=reader');
     const registry = await openPostgresRegistry({ url: reader, daemon: 'a' });
     await assert.rejects(put(registry, 'x'), { code: 'STORE_PERMISSIONS' });
     assert.equal(await registry.setting('x'), undefined);
@@ -197,7 +197,7 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
   test('an unknown user, a missing database and a closed port have separate codes', async () => {
     const url = await postgres.database();
     for (const [wrong, code] of [
-      [url.replace('user=postgres', 'user=nobody'), 'STORE_PERMISSIONS'],
+      [url.replace(/user=\w+/, 'user=nobody'), 'STORE_PERMISSIONS'],
       [url.replace(/\/test_\d+/, '/none'), 'STORE_FAILED'],
       ['postgres://user@127.0.0.1:1/db', 'STORE_UNREACHABLE'],
       [url.replace(/host=[^&]*/, 'host=%2Fnone'), 'STORE_UNREACHABLE'],

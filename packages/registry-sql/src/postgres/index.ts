@@ -5,5 +5,6 @@ export { type MoveOptions, moveIntoPostgres } from './move.ts';
 export { type MoveBackOptions, moveIntoFile } from './move-back.ts';
 export { lookAtPostgresRegistry, openPostgresRegistry, type PostgresRegistryOptions } from './open.ts';
 export type { PostgresRegistry, Rate } from './registry.ts';
+export { type DatabaseRoles, prepareForRole, sqlForRoles } from './rights.ts';
 export { SqlSecretStore, type SqlSecretStoreOptions } from './secret-store.ts';
 export type { Moved } from './verified-copy.ts';

@@ -1,6 +1,6 @@
 // Opens the registry in a PostgreSQL database.
 
-import { IdentityError } from '@palyra/identity';
+import { hasCode, IdentityError } from '@palyra/identity';
 import type { ListenerErrors } from '@palyra/identity/registry';
 import { Kysely, PostgresDialect } from 'kysely';
 import { migrate, mustBeMigrated } from '../migrate.ts';
@@ -15,7 +15,7 @@ import { PostgresConnection } from './connection.ts';
 import { mustHold, PostgresRegistry } from './registry.ts';
 import { PostgresReader } from './snapshot.ts';
 import { compiler, fleetStatements } from './statements.ts';
-import { storeError } from './store-error.ts';
+import { sqlState, storeError } from './store-error.ts';
 import { textInBytes } from './text.ts';
 import type { AuditHead } from './transaction.ts';
 
@@ -107,8 +107,19 @@ export async function prepareDatabase(connection: PostgresConnection): Promise<v
   try {
     await migrate(kyselyOn(connection), migrations);
   } catch (error) {
-    throw storeError(error, connection.name);
+    const told = storeError(error, connection.name);
+    if (hasCode(told, 'STORE_PERMISSIONS') && sqlState(told.cause) === '42501')
+      throw mayNotPrepare(connection, told);
+    throw told;
   }
+}
+
+function mayNotPrepare({ name }: PostgresConnection, cause: Error): IdentityError {
+  return new IdentityError(
+    'STORE_PERMISSIONS',
+    `The database ${name} lacks the tables of this version, and its user may not make them. Let the owner of the database make them: palyra registry prepare (docs/fleet.md).`,
+    { cause, about: 'registry' },
+  );
 }
 
 /** @throws REGISTRY_VERSION unless the tables have this version, and errors of the database. */

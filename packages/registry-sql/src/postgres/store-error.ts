@@ -52,7 +52,7 @@ function fromState(state: string, cause: Error, name: string): IdentityError {
     case '42501':
       return failed(
         'STORE_PERMISSIONS',
-        `The user of the database ${name} lacks a right (SQLSTATE ${state}). Make it the owner of the tables (docs/fleet.md).`,
+        `The user of the database ${name} lacks a right (SQLSTATE ${state}). Let the owner of the tables grant it: palyra registry prepare (docs/fleet.md).`,
       );
     case '25006':
       return unreachable(name, 'it is read-only now: a standby, or a primary that steps down', cause);

@@ -2,9 +2,12 @@
 
 import { after, before } from 'node:test';
 import { PostgresServer } from '../../../../tests/testing/postgres.ts';
-import { openPostgresRegistry } from '../postgres/open.ts';
+import { prepareForRole } from '../postgres/rights.ts';
 
 export { missingPostgres, PostgresServer } from '../../../../tests/testing/postgres.ts';
+
+/** The role of every test that does not make its tables itself. */
+const servedBy = 'daemons';
 
 /** One server for a test file, with a database from which others are copied: the migrations run once. */
 export class PostgresForTests {
@@ -14,8 +17,9 @@ export class PostgresForTests {
   constructor() {
     before(async () => {
       this.#server = await PostgresServer.start();
+      await this.#server.sql('postgres', `create role ${servedBy} login`);
       const url = await this.#server.database();
-      await (await openPostgresRegistry({ url, daemon: 'template' })).close();
+      await prepareForRole(url, servedBy);
       this.#template = new URL(url).pathname.slice(1);
     });
     after(() => this.#server?.stop());
@@ -26,8 +30,9 @@ export class PostgresForTests {
     return this.#server;
   }
 
-  /** @returns the URL of a database with the tables of a registry. */
-  database(): Promise<string> {
-    return this.server.database(this.#template);
+  /** @returns the URL of a database with the tables of a registry, for a role with the least rights. */
+  async database(): Promise<string> {
+    const url = await this.server.database(this.#template);
+    return this.server.url(new URL(url).pathname.slice(1), servedBy);
   }
 }
