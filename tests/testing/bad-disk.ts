@@ -27,7 +27,7 @@ export interface BadDisk {
 let library: string | undefined;
 
 /** @returns variables for the environment of the process. */
-export function onBadDisk({ syncMs, held, broken, onMain, synced }: BadDisk): NodeJS.ProcessEnv {
+export function onBadDisk({ syncMs, held, broken, onMain, synced }: BadDisk): Record<string, string> {
   library ??= build();
   return {
     LD_PRELOAD: library,

@@ -1,6 +1,7 @@
 // Copies a registry in a database into a new SQLite file: for a backup, and for a move into a file.
 
 import { SqliteConnection } from '../sqlite/connection.ts';
+import { syncLogOf } from '../sqlite/log.ts';
 import { openSqliteRegistry } from '../sqlite/open.ts';
 import { parsePostgresUrl } from './address.ts';
 import { movedAway } from './commit.ts';
@@ -59,6 +60,7 @@ export async function writeSqliteFile(
     await copyRows(postgresSide(connection), sqliteSide(file));
     file.run(sqliteCompiler.updateTable('ledger').set(ledger).compile());
     file.commit();
+    await syncLogOf(path);
   } finally {
     file.close();
   }
