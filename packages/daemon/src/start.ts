@@ -80,7 +80,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     new CapabilityRules(config.capabilities.rules ?? [], identity.registry),
     { upToDate: () => identity.upToDate(), others: membership?.channels },
   );
-  const endpoints = () => membership?.endpoints ?? config.endpoints;
+  const endpoints = async () => (await membership?.endpoints()) ?? config.endpoints;
   const sessions = new ConsoleSessions(run.clock);
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
