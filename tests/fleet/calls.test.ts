@@ -4,12 +4,13 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Capability } from '@palyra/agent';
 import { fromConnectError } from '@palyra/rpc';
+import { Transport } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import type { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 import { json, parsed, TestAgent } from '../testing/test-agent.ts';
-import { until } from '../testing/until.ts';
+import { until, within } from '../testing/until.ts';
 
 const nothing = json(null);
 
@@ -48,6 +49,36 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
       Array.from({ length: 3 }, () => ({ capability: 'double', outcome: 'OK', by: 'admin socket' })),
       'each run has one row',
     );
+  });
+
+  test('is possible because every daemon shows the device as connected, and hears of its end', async (t) => {
+    const { daemons, deviceId, agent } = await play(t);
+    for (const { admin } of daemons) {
+      const { devices } = await admin.listDevices({});
+      assert.deepEqual(
+        devices.map(({ id, transport }) => [id, transport]),
+        [[deviceId, Transport.HTTP2]],
+      );
+      assert.equal((await admin.getDevice({ id: deviceId })).device?.transport, Transport.HTTP2);
+      assert.equal((await admin.getStatus({})).connected, 1);
+      const { asked, connected } = await admin.renewDevices({ ids: [deviceId], withinMs: 60_000n });
+      assert.deepEqual([asked, connected], [1, 1]);
+    }
+    const seen = Promise.withResolvers<void>();
+    const gone = Promise.withResolvers<void>();
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    const watching = async () => {
+      for await (const { event } of daemons[2].admin.watch({}, { signal: stop.signal })) {
+        if (event.case === 'currentAtMs') seen.resolve();
+        if (event.case === 'device' && event.value.transport === Transport.UNSPECIFIED) gone.resolve();
+      }
+    };
+    watching().catch(() => {});
+    await within('the watch begins', seen.promise);
+    await agent.stop();
+    await within('the watcher hears of the end', gone.promise);
+    assert.equal((await daemons[1].admin.getStatus({})).connected, 0);
   });
 
   test('keeps the code of each error', async (t) => {

@@ -1,6 +1,7 @@
 // The agent's channel to the daemon: a series of connections, each of which continues where the last one ended.
 
 import { createClient } from '@connectrpc/connect';
+import { tryLast } from '@palyra/identity/device-portable';
 import { IdentityError } from '@palyra/identity/portable';
 import { type DeviceEvent, NodeService } from '@palyra/rpc/portable';
 import { type CapabilityRuns, deviceEvent } from './capability-runs.ts';
@@ -18,6 +19,8 @@ export class Session {
   readonly #runs: CapabilityRuns;
   readonly #id: Uint8Array;
   #lastSeq = 0n;
+  /** The endpoint of the last connection. */
+  #last: string | undefined;
 
   constructor(options: AgentOptions, certificate: AgentCertificate, runs: CapabilityRuns) {
     this.#options = options;
@@ -31,7 +34,10 @@ export class Session {
     const { dial, capabilities, platform, signal, onState } = this.#options;
     // A use of the replaced certificate would look like a copy of this device.
     await this.#certificate.adoptStored();
-    const connection = await dialled(signal, dial(this.#certificate.enrollment));
+    const { enrollment } = this.#certificate;
+    const connection = await dialled(signal, dial(this.#last ? tryLast(enrollment, this.#last) : enrollment));
+    // If this connection ends, another daemon of the fleet may answer sooner.
+    this.#last = connection.address;
     const ended = new AbortController();
     const end = () => ended.abort();
     const over = AbortSignal.any([signal, ended.signal]);
@@ -62,6 +68,8 @@ export class Session {
           if (renewAfterMs !== undefined) this.#certificate.takePlan(renewAfterMs);
           // Stores the announced endpoints. If that fails now, the daemon announces them again.
           await this.#certificate.takeEndpoints(event.value.endpoints).catch(() => {});
+        } else if (event.case === 'endpoints') {
+          await this.#certificate.takeEndpoints(event.value).catch(() => {});
         } else if (event.case === 'renewalAsked') {
           this.#certificate.askedToRenew(event.value);
           renewal.look();

@@ -6,6 +6,7 @@ import type { OwnService } from '@palyra/rpc';
 import { ownServices } from '@palyra/rpc/transport';
 import packageJson from '../package.json' with { type: 'json' };
 import { CapabilityRules } from './channels/capability-rules.ts';
+import { Connections } from './channels/connections.ts';
 import { DeviceChannels } from './channels/device-channels.ts';
 import type { DaemonConfigInput } from './config.ts';
 import { ConsoleSessions } from './console/sessions.ts';
@@ -79,7 +80,7 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
     new CapabilityRules(config.capabilities.rules ?? [], identity.registry),
     { upToDate: () => identity.upToDate(), others: membership?.channels },
   );
-  const endpoints = () => membership?.endpoints ?? config.endpoints;
+  const endpoints = async () => (await membership?.endpoints()) ?? config.endpoints;
   const sessions = new ConsoleSessions(run.clock);
   const openLimit = new OpenLimit({
     perSource: config.limits.opensPerMinutePerSource,
@@ -89,7 +90,16 @@ async function start(options: StartOptions, run: Run): Promise<RunningDaemon> {
   const signs = await watchVitalSigns(stores, { listeners, openLimit, sessions, version, credential }, run);
   const { metrics, observe, problems } = signs;
   const admin = adminOptions(
-    { home: options.home, stores, signs, channels, listeners, credential, version },
+    {
+      home: options.home,
+      stores,
+      signs,
+      channels,
+      connections: new Connections(channels, membership?.channels),
+      listeners,
+      credential,
+      version,
+    },
     run,
   );
 

@@ -12,7 +12,9 @@ import type { Quic } from './contract.ts';
 /** A daemon that disappeared silently is noticed after this time. A restarted daemon does not answer for old connections. */
 const silenceMs = 15_000;
 const keepAliveMs = 5_000;
-
+/** The same for a device that knows several daemons: it is back at another one within 5 s after one was killed. */
+const fleetSilenceMs = 3_000;
+const fleetKeepAliveMs = 1_000;
 /**
  * Dials the daemon over QUIC at each of its endpoints in turn.
  * @param options `handshakeTimeoutMs`: for callers that can fall back to another transport. Default: the contract's.
@@ -29,7 +31,11 @@ export async function dialNodeQuic(
       'The daemon did not serve QUIC when this device was paired, and has announced no QUIC port since.';
     throw new IdentityError('UNREACHABLE', message, { about: 'quic_endpoints' });
   }
-  return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, options));
+  const times =
+    endpoints.length > 1
+      ? { silenceMs: fleetSilenceMs, keepAliveMs: fleetKeepAliveMs }
+      : { silenceMs, keepAliveMs };
+  return inOrder(endpoints, (address) => dialOne(quic, address, enrollment, { ...options, ...times }));
 }
 
 type QuicDialLimits = Partial<Pick<StreamLimits, 'handshakeTimeoutMs'>>;
@@ -38,7 +44,7 @@ async function dialOne(
   quic: Quic,
   address: string,
   enrollment: PairedEnrollment,
-  options: QuicDialLimits,
+  { silenceMs, keepAliveMs, ...limits }: QuicDialLimits & { silenceMs: number; keepAliveMs: number },
 ): Promise<NodeConnection> {
   const connection = await quic.dial({
     ...parseEndpoint(address),
@@ -48,7 +54,7 @@ async function dialOne(
       pinnedRoot: certificatesToPem(enrollment.trustBundle),
       trustDomain: enrollment.trustDomain,
     },
-    limits: { ...options, idleTimeoutMs: silenceMs },
+    limits: { ...limits, idleTimeoutMs: silenceMs },
     keepAliveMs,
   });
   return {

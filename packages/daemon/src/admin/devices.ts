@@ -80,18 +80,18 @@ export function deviceMethods(
       if (all === ids.length > 0 || ids.length > maxPage) throw eitherAllOrSome();
       const wanted = all ? { after, limit: maxPage } : { ids };
       const { asked, nextAfter } = await identity.askToRenew(wanted, Number(withinMs), actorOf(context));
-      const connected = asked.filter((id) => options.channels.connectionOf(id)).length;
+      const connected = (await options.connections.of(asked)).size;
       return { asked: asked.length, connected, nextAfter };
     },
   };
 }
 
 export async function toWireDevice(
-  { identity, channels }: Pick<AdminServiceOptions, 'identity' | 'channels'>,
+  { identity, connections }: Pick<AdminServiceOptions, 'identity' | 'connections'>,
   device: Device,
 ) {
   const certificates = await identity.registry.livingCertificates(device.id);
-  const connection = channels.connectionOf(device.id);
+  const connection = (await connections.of([device.id])).get(device.id);
   const live = certificates.find((each) => each.state === 'active') ?? certificates[0];
   const suspicions = device.state === 'revoked' ? undefined : device;
   return {

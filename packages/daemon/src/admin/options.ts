@@ -5,6 +5,7 @@ import type { IdentityManager } from '@palyra/identity';
 import type { AdminService } from '@palyra/rpc';
 import type { ListenerWord } from '@palyra/rpc/admin';
 import type { AuditWatch } from '../audit-watch.ts';
+import type { Connections } from '../channels/connections.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { HealthHistory } from '../console/health.ts';
 import type { ConsolePasskeys } from '../console/passkeys.ts';
@@ -15,6 +16,8 @@ import type { Problem } from '../problems.ts';
 export interface AdminServiceOptions {
   readonly identity: IdentityManager;
   readonly channels: DeviceChannels;
+  /** Which devices are connected, to whichever daemon of the fleet. */
+  readonly connections: Connections;
   /** Undefined for a registry in a file, which only this daemon has. */
   readonly fleet: Pick<FleetPlace, 'id' | 'members'> | undefined;
   readonly home: string;

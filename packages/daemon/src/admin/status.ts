@@ -34,7 +34,7 @@ export function statusMethods(
     watch(_request, context) {
       const sources = {
         identity,
-        channels: options.channels,
+        connections: options.connections,
         pairing: (pairing: Pairing) => toWirePairing(identity, pairing),
         async device(id: DeviceId) {
           const device = await identity.registry.device(id);
@@ -61,9 +61,10 @@ function toWireBackup({ folder, last, nextAt }: BackupSchedule) {
 }
 
 async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
-  const [counts, problems, daemons] = await Promise.all([
+  const [counts, problems, connected, daemons] = await Promise.all([
     identity.registry.counts(),
     options.problems(),
+    options.connections.count(),
     options.fleet?.members() ?? [],
   ]);
   return {
@@ -76,7 +77,7 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     startedAtMs: millis(options.startedAt),
     daemonTimeMs: millis(identity.clock.now()),
     devices: counts.devices,
-    connected: options.channels.connected,
+    connected,
     pendingRequests: counts.pendingRequests,
     liveCodes: counts.waitingCodes,
     version: options.version,

@@ -3,12 +3,12 @@
 import type { IdentityManager } from '@palyra/identity';
 import type { Pairing } from '@palyra/identity/registry';
 import { type DeviceId, Wakeup } from '@palyra/identity/values';
-import type { DeviceChannels } from '../channels/device-channels.ts';
+import type { Connections } from '../channels/connections.ts';
 import { maxWaiting, PairingChanges, tooSlow } from './pairing-changes.ts';
 
 export interface WatchSources<P, D, A, S> {
   readonly identity: IdentityManager;
-  readonly channels: DeviceChannels;
+  readonly connections: Connections;
   readonly pairing: (pairing: Pairing) => Promise<P>;
   /** Undefined if there is no such device. */
   readonly device: (id: DeviceId) => Promise<D | undefined>;
@@ -25,17 +25,17 @@ const statusEveryMs = 10_000;
 
 /** The open pairings, then every change. A change in between may be reported twice, but never missed. */
 export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, signal: AbortSignal) {
-  const { identity, channels } = sources;
+  const { identity, connections } = sources;
   const { registry } = identity;
   const devices = new Set<DeviceId>();
   const wakeup = new Wakeup();
+  const watched = await connections.watch((id) => {
+    devices.add(id);
+    wakeup.wake();
+  });
   const pairings = new PairingChanges(identity, wakeup.wake);
   const unsubscribe = registry.subscribe((event) => {
     if ('deviceId' in event) devices.add(event.deviceId);
-    wakeup.wake();
-  });
-  const unwatch = channels.watch((id) => {
-    devices.add(id);
     wakeup.wake();
   });
   signal.addEventListener('abort', wakeup.wake);
@@ -63,6 +63,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
         yield { event: { case: 'audit', value: await sources.audit(row) } } as const;
       }
       seq = head.seq;
+      for (const id of await watched.elsewhere()) devices.add(id);
       const touched = [...devices];
       devices.clear();
       for (const id of touched) {
@@ -79,7 +80,7 @@ export async function* watchAll<P, D, A, S>(sources: WatchSources<P, D, A, S>, s
   } finally {
     pairings.close();
     unsubscribe();
-    unwatch();
+    watched.stop();
     signal.removeEventListener('abort', wakeup.wake);
   }
 }

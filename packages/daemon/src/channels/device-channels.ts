@@ -238,6 +238,11 @@ export class DeviceChannels {
     }
   }
 
+  /** Tells every connected device of new endpoints. */
+  tell(endpoints: Extract<Outgoing, { case: 'endpoints' }>['value']): void {
+    for (const { channel } of this.#devices.values()) channel?.push({ case: 'endpoints', value: endpoints });
+  }
+
   /** Ends channels and calls at once if a change of the registry revokes or quarantines their device. Passes on the wish for a renewal. */
   apply(event: RegistryEvent): void {
     if (event.type === 'device_revoked') this.#drop(event.deviceId, 'DEVICE_REVOKED');

@@ -30,4 +30,10 @@ export interface OtherDaemons {
    *   errors of `DeviceChannels.execute` there.
    */
   execute(request: ExecuteRequest): Promise<ExecuteResult>;
+  /** The connections at other daemons, of those of the devices that have one. */
+  connectionsOf(devices: readonly DeviceId[]): Promise<Map<DeviceId, ClaimedChannel['channel']>>;
+  /** The number of devices that are connected to other daemons. */
+  countElsewhere(): Promise<number>;
+  /** @returns a function that tells which devices have connected or disconnected since its last call. */
+  watchElsewhere(): Promise<() => Promise<readonly DeviceId[]>>;
 }

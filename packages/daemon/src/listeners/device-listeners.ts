@@ -46,7 +46,7 @@ export interface DeviceListenersOptions {
   readonly admin: Omit<AdminServiceOptions, 'consoleLogin'>;
   readonly listeners: OpenListeners;
   /** The endpoints that devices get. */
-  readonly endpoints: () => EndpointLists;
+  readonly endpoints: () => Promise<EndpointLists>;
   /** Undefined for a daemon that is alone. */
   readonly membership: Membership | undefined;
 }

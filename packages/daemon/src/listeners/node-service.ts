@@ -16,7 +16,7 @@ const maxLastSeq = 2n ** 48n;
 export function nodeRoutes(
   identity: IdentityManager,
   channels: DeviceChannels,
-  endpoints: () => EndpointLists,
+  endpoints: () => Promise<EndpointLists>,
 ) {
   return (router: ConnectRouter): void => {
     router.service(NodeService, {
@@ -25,7 +25,7 @@ export function nodeRoutes(
         return {};
       },
       renew: async (request, context) =>
-        toWireRenewal(await identity.renewals.renew(callingDevice(context), request), endpoints()),
+        toWireRenewal(await identity.renewals.renew(callingDevice(context), request), await endpoints()),
       async *events(incoming, context) {
         const caller = callingDevice(context);
         const events = incoming[Symbol.asyncIterator]();
@@ -47,7 +47,7 @@ export function nodeRoutes(
           origin,
           signal: context.signal,
           onSecondAgent,
-          endpoints: toWireEndpoints(endpoints()),
+          endpoints: toWireEndpoints(await endpoints()),
           serial: caller.serial,
           renewAtMs: caller.renewAtMs,
         };

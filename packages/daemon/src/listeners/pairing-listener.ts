@@ -29,7 +29,7 @@ export interface PairingListenerOptions {
   readonly observe: CallObserver;
   readonly listeners: OpenListeners;
   /** The endpoints that devices get. */
-  readonly endpoints: () => EndpointLists;
+  readonly endpoints: () => Promise<EndpointLists>;
 }
 
 /** The services that anybody may call, over any transport. */

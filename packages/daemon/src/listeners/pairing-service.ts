@@ -16,7 +16,7 @@ export interface PairingServiceOptions {
   /** 0 if the daemon does not serve QUIC. */
   readonly quicPort: () => number;
   /** Those that devices get now. */
-  readonly endpoints: () => EndpointLists;
+  readonly endpoints: () => Promise<EndpointLists>;
   /** Ends endless calls. */
   readonly stopping: AbortSignal;
 }
@@ -41,7 +41,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
         return { challenge: identity.renewals.challenge(channel) };
       },
       recover: async (request, context) =>
-        toWireRenewal(await identity.renewals.recover(pairingChannel(context), request), endpoints()),
+        toWireRenewal(await identity.renewals.recover(pairingChannel(context), request), await endpoints()),
       async *await(request, context) {
         const signal = AbortSignal.any([context.signal, stopping]);
         for await (const update of responder.await(pairingChannel(context), request, signal)) {
@@ -56,7 +56,7 @@ export function pairingRoutes(options: PairingServiceOptions) {
             ...(isIssued && {
               nodePort: nodePort(),
               quicPort: quicPort(),
-              endpoints: toWireEndpoints(endpoints()),
+              endpoints: toWireEndpoints(await endpoints()),
             }),
           };
         }

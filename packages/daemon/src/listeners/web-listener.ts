@@ -21,7 +21,7 @@ export interface WebListenerOptions {
   readonly metrics: DaemonMetrics;
   readonly listeners: OpenListeners;
   /** The endpoints that devices get. */
-  readonly endpoints: () => EndpointLists;
+  readonly endpoints: () => Promise<EndpointLists>;
 }
 
 export async function listenForWeb(

@@ -18,8 +18,6 @@ import { defaultChannelLimits } from '../channels/limits.ts';
 import type { ClaimedChannel, OtherDaemons } from '../channels/other-daemons.ts';
 import type { PeerConnections } from './peer-connections.ts';
 
-export type ConnectionFacts = ClaimedChannel['channel'];
-
 /** Time for another daemon to yield a channel of the same agent, ms. */
 const yieldMs = 2_000;
 /** After the time of a call, for its daemon to say so, ms. */
@@ -94,11 +92,20 @@ export class FleetChannels implements OtherDaemons {
     throw notConnected(deviceId);
   }
 
-  /** Connections at other daemons, of those devices that have one. */
-  async connectionsOf(devices: readonly DeviceId[]): Promise<Map<DeviceId, ConnectionFacts>> {
+  async connectionsOf(devices: readonly DeviceId[]): Promise<Map<DeviceId, ClaimedChannel['channel']>> {
     const places = await this.#table.find(devices);
     const there = places.filter(({ daemon, isAlive }) => isAlive && daemon !== this.#id);
     return new Map(there.map(({ deviceId, facts }) => [deviceId as DeviceId, JSON.parse(facts)]));
+  }
+
+  async countElsewhere(): Promise<number> {
+    const counts = await this.#table.counts();
+    return [...counts].reduce((sum, [daemon, count]) => (daemon === this.#id ? sum : sum + count), 0);
+  }
+
+  async watchElsewhere(): Promise<() => Promise<readonly DeviceId[]>> {
+    const changed = await this.#table.watch();
+    return async () => (await changed()) as DeviceId[];
   }
 
   /** A daemon that cannot be asked has lost its channels. */

@@ -6,6 +6,7 @@ import type { FleetMember } from '@palyra/registry-sql/postgres';
 import type { PeerAuthenticator } from '@palyra/rpc/transport';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { FleetPlace } from '../home/shared-database.ts';
+import { toWireEndpoints } from '../listeners/node-service.ts';
 import type { OpenListeners } from '../listeners/open-listeners.ts';
 import { credentialNames, type DaemonCredential } from '../start/credential.ts';
 import type { Run } from '../start/run.ts';
@@ -21,6 +22,9 @@ export interface MembershipOptions {
   readonly version: string;
 }
 
+/** Answers to devices name the daemons that were there this long ago at most, ms. */
+const memberAgeMs = 1_000;
+
 export class Membership implements PeerAuthenticator {
   readonly #options: MembershipOptions;
   readonly #fleet: FleetPlace;
@@ -28,7 +32,8 @@ export class Membership implements PeerAuthenticator {
   /** The channels of the other daemons. */
   readonly channels: FleetChannels;
   #others: readonly FleetMember[] = [];
-
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  #told = '';
   /** @returns undefined for a daemon that has its registry alone. */
   static of(options: MembershipOptions, run: Run): Membership | undefined {
     const { fleet } = options.stores;
@@ -55,12 +60,13 @@ export class Membership implements PeerAuthenticator {
   }
 
   /** The endpoints for devices: those of this daemon, then those of the others. */
-  get endpoints(): EndpointLists {
+  async endpoints(): Promise<EndpointLists> {
+    // While the database is away, the last ones.
+    if (performance.now() - this.#readAtMs > memberAgeMs) await this.#readMembers().catch(() => {});
     const { stores, listeners } = this.#options;
     const others = this.#others.map(({ endpoints }) => endpoints);
     return fleetEndpoints(ownEndpoints(stores.config, listeners), others);
   }
-
   /**
    * Another daemon is one with a valid certificate of this authority that a row of `daemons` names.
    * @throws CALLER_NOT_ALLOWED, and the codes of `IdentityManager.authenticateDaemon`.
@@ -76,13 +82,24 @@ export class Membership implements PeerAuthenticator {
   /** Shows this daemon to the others, learns of them, and compares the channels here with those that the fleet knows. */
   async look(channels: DeviceChannels): Promise<void> {
     await this.#announce();
-    const { identity } = this.#options.stores;
-    const members = await this.#fleet.members();
-    for (const { names } of members) identity.reserveNames(names);
-    this.#others = members.filter(({ id, isAlive }) => isAlive && id !== this.#fleet.id);
+    await this.#readMembers();
     await channels.settle(await this.#fleet.channels.own());
+    const endpoints = await this.endpoints();
+    const told = JSON.stringify(endpoints);
+    if (told !== this.#told) channels.tell(toWireEndpoints(endpoints));
+    this.#told = told;
   }
 
+  async #readMembers(): Promise<void> {
+    const { identity } = this.#options.stores;
+    const { id: own } = this.#fleet;
+    const members = await this.#fleet.members();
+    this.#readAtMs = performance.now();
+    for (const { names } of members) identity.reserveNames(names);
+    const others = members.filter(({ id, isAlive }) => isAlive && id !== own);
+    // Each daemon names another one first, so that the devices of one that was lost spread over the others.
+    this.#others = [...others.filter(({ id }) => id > own), ...others.filter(({ id }) => id < own)];
+  }
   async #announce(): Promise<void> {
     const { stores, credential, listeners, version } = this.#options;
     const { config } = stores;

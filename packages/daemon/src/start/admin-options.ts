@@ -1,6 +1,7 @@
 // What the admin service works on: the parts of this daemon.
 
 import type { AdminServiceOptions } from '../admin/options.ts';
+import type { Connections } from '../channels/connections.ts';
 import type { DeviceChannels } from '../channels/device-channels.ts';
 import type { OpenListeners } from '../listeners/open-listeners.ts';
 import { shownAddress } from '../shown-address.ts';
@@ -15,6 +16,7 @@ export function adminOptions(
     readonly stores: Stores;
     readonly signs: VitalSigns;
     readonly channels: DeviceChannels;
+    readonly connections: Connections;
     readonly listeners: OpenListeners;
     readonly credential: DaemonCredential;
     readonly version: string;
@@ -26,6 +28,7 @@ export function adminOptions(
   return {
     identity,
     channels,
+    connections: parts.connections,
     fleet: stores.fleet,
     home: parts.home,
     version,

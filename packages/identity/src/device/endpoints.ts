@@ -41,6 +41,24 @@ export function webEndpoints({ byHand, told, webAddress }: Reached): readonly st
   return byHand?.web ?? [...new Set([...(told?.web ?? []), ...(webAddress ? [webAddress] : [])])];
 }
 
+/** The same endpoints, in an order in which this one is tried after the others of its list. */
+export function tryLast<E extends KnownEndpoints>(enrollment: E, endpoint: string): E {
+  const { told, byHand } = enrollment;
+  return {
+    ...enrollment,
+    ...(told && { told: withLast(told, endpoint) }),
+    ...(byHand && { byHand: withLast(byHand, endpoint) }),
+  };
+}
+
+function withLast<L extends Partial<EndpointLists>>(lists: L, endpoint: string): L {
+  const moved = Object.entries(lists).map(([kind, list]) => [
+    kind,
+    [...list.filter((each) => each !== endpoint), ...list.filter((each) => each === endpoint)],
+  ]);
+  return Object.fromEntries(moved) as L;
+}
+
 const nameOf = (root: string, what: 'told' | 'by-hand') => `endpoints/${root}/${what}`;
 
 /**

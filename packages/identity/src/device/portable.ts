@@ -15,7 +15,7 @@ export { sameBytes } from '../same-bytes.ts';
 export { checkSecret, type SecretStore, secretNotFound } from '../secret-store/port.ts';
 export { parseWebEndpoint } from '../web-endpoint.ts';
 export { dropSecret } from './drop-secret.ts';
-export { type KnownEndpoints, storeToldEndpoints, webEndpoints } from './endpoints.ts';
+export { type KnownEndpoints, storeToldEndpoints, tryLast, webEndpoints } from './endpoints.ts';
 export {
   defaultDaemon,
   dropEnrollment,

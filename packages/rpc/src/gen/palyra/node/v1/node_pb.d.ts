@@ -368,6 +368,14 @@ export declare type DaemonEvent = Message<"palyra.node.v1.DaemonEvent"> & {
      */
     value: RenewalAsked;
     case: "renewalAsked";
+  } | {
+    /**
+     * The endpoints have changed since the welcome.
+     *
+     * @generated from field: palyra.endpoints.v1.Endpoints endpoints = 8;
+     */
+    value: Endpoints;
+    case: "endpoints";
   } | { case: undefined; value?: undefined };
 };
 
@@ -387,8 +395,6 @@ export declare type Welcome = Message<"palyra.node.v1.Welcome"> & {
   daemonTimeMs: bigint;
 
   /**
-   * They change only when the daemon restarts, and then every device connects again.
-   *
    * @generated from field: palyra.endpoints.v1.Endpoints endpoints = 2;
    */
   endpoints?: Endpoints | undefined;
