@@ -27,6 +27,7 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['fish', 'fish'],
   ['softhsm2-util', 'softhsm2'],
   ['cc', 'gcc'],
+  ['spin', 'spin'],
   ['go', 'golang-go'],
   ['certutil', 'libnss3-tools'],
   ['promtool', 'prometheus'],

@@ -253,8 +253,13 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     await postgres.server.sql(
       url,
       `insert into audit select 2, at, action, subject, detail_json, previous_hash, repeat('a', 64) from saved_audit where seq = 1;
-       update ledger set audit_seq = 2, audit_hash = repeat('a', 64);
-       select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'palyra' and datname = current_database()`,
+       update ledger set audit_seq = 2, audit_hash = repeat('a', 64)`,
+    );
+    await assert.rejects(registry.upToDate(), { code: 'REGISTRY_WENT_BACK' }, 'on connections that stood');
+    await assert.rejects(put(registry, 'three'), { code: 'REGISTRY_WENT_BACK' });
+    await postgres.server.sql(
+      url,
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'palyra' and datname = current_database()`,
     );
     await until('it is noticed on new connections', () =>
       registry.upToDate().then(

@@ -66,14 +66,14 @@ export async function commitTogether(
   let eventSeq: number;
   let revocationSeq: number;
   try {
-    const [row] = await connection.execute(beginAndLock);
+    const [row] = await connection.execute(beginAndLock(options.seen.seq));
     if (!row) throw emptyLedger(connection.name);
     transaction = String(row.transaction);
     head = { seq: Number(row.audit_seq), hash: String(row.audit_hash) };
     eventSeq = Number(row.event_seq);
     revocationSeq = Number(row.revocation_seq);
     if (row.moved_by !== null) throw movedAway(connection.name);
-    if (head.seq < options.seen.seq) throw wentBack(connection.name);
+    if (options.seen.seq > 0 && row.seen_hash !== options.seen.hash) throw wentBack(connection.name);
   } catch (error) {
     await rollBack(connection);
     throw error;
@@ -108,7 +108,7 @@ export async function commitTogether(
     await rollBack(connection);
     throw error;
   }
-  await commit(connection, transaction, options.link, options.fleet);
+  await commit(connection, transaction, head, options);
   return { head, firstEvent: before.eventSeq + 1, events, answers };
 }
 
@@ -168,29 +168,34 @@ async function writeHead(
 async function commit(
   connection: PostgresConnection,
   transaction: string,
-  link: Link,
-  fleet: FleetStatements,
+  head: AuditHead,
+  options: CommitOptions,
 ): Promise<void> {
   try {
     await connection.execute('commit');
   } catch (error) {
     if (!connection.isBroken) throw error;
-    if (await wasCommitted(transaction, link, fleet, error)) return;
+    if (await wasCommitted(transaction, head, options, error)) return;
     throw error;
   }
 }
 
-/** Asks the server on another connection. The transaction may still be waiting for a standby. */
+/**
+ * Asks the server on another connection. The transaction may still be waiting for a standby.
+ * @param head the ledger after it.
+ */
 async function wasCommitted(
   transaction: string,
-  link: Link,
-  fleet: FleetStatements,
+  head: AuditHead,
+  { link, fleet }: CommitOptions,
   cause: unknown,
 ): Promise<boolean> {
   for (let tries = 0; tries < lookUps; tries += 1) {
     try {
-      const [row] = await (await link.get()).all(fleet.transactionState({ id: transaction }));
-      if (row?.state === 'committed') return true;
+      const connection = await link.get();
+      const [row] = await connection.all(fleet.transactionState({ id: transaction }));
+      // After a failover that lost it, another transaction may have got its number.
+      if (row?.state === 'committed') return await hasRow(connection, fleet, head);
       if (row?.state === 'aborted') return false;
       // After a crash, a server that has not recovered knows less than this transaction.
     } catch (error) {
@@ -212,6 +217,17 @@ async function rollBack(connection: PostgresConnection): Promise<void> {
   } catch {
     connection.destroy();
   }
+}
+
+/** Whether the database has this row of the audit. */
+export async function hasRow(
+  connection: PostgresConnection,
+  fleet: FleetStatements,
+  { seq, hash }: AuditHead,
+): Promise<boolean> {
+  if (seq === 0) return true;
+  const [row] = await connection.all(fleet.auditHash({ seq }));
+  return row?.hash === hash;
 }
 
 export function wentBack(name: string): IdentityError {

@@ -58,7 +58,7 @@ export async function openPostgresRegistry(options: PostgresRegistryOptions): Pr
     if (options.seen && !(await hasLedger(connection))) throw wentBack(address.name);
     await prepareDatabase(connection);
     if (options.seen) await mustHold(connection, fleet, options.seen);
-    const [row] = await connection.all(fleet.head({}));
+    const [row] = await connection.all(fleet.head({ seen: 0 }));
     if (!row)
       throw new IdentityError(
         'STORE_FAILED',

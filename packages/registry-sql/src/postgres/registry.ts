@@ -14,7 +14,7 @@ import { SqlReads } from '../reads.ts';
 import type { Statements } from '../statements.ts';
 import type { PostgresAddress } from './address.ts';
 import { daemonGoneMs, PostgresChannels } from './channels.ts';
-import { type Change, commitTogether, movedAway, wentBack } from './commit.ts';
+import { type Change, commitTogether, hasRow, movedAway, wentBack } from './commit.ts';
 import type { PostgresConnection } from './connection.ts';
 import type { FleetEvent } from './event-body.ts';
 import { EventLog } from './event-log.ts';
@@ -152,13 +152,16 @@ export class PostgresRegistry extends SqlReads implements Registry {
   async #readHead(): Promise<void> {
     const connection = await this.#indexLink.get();
     // Known before the read began. An own commit may be answered before a read that did not see it.
-    const known = { applied: this.#log.applied, seq: this.#head.seq };
+    const known = { applied: this.#log.applied, seen: this.#head };
     const askedAt = performance.now();
-    const [row] = await connection.all(this.#fleet.head({}));
+    const [row] = await connection.all(this.#fleet.head({ seen: known.seen.seq }));
     this.#databaseMs = performance.now() - askedAt;
     const { event_seq: eventSeq = -1, audit_seq: seq = -1, audit_hash: hash = '' } = row ?? {};
     if (row?.moved_by != null) throw movedAway(connection.name);
-    if (eventSeq < known.applied || seq < known.seq) throw wentBack(connection.name);
+    // The check when the connection was opened is not enough. This daemon may have learned the row later, from an answer
+    // of the database before, and meanwhile others have filled the gap.
+    const hasSeen = known.seen.seq === 0 || row?.seen_hash === known.seen.hash;
+    if (eventSeq < known.applied || !hasSeen) throw wentBack(connection.name);
     await this.#log.catchUp(eventSeq);
     if (seq > this.#head.seq) this.#head = { seq, hash };
   }
@@ -301,9 +304,7 @@ function heardHere(event: FleetEvent): RegistryEvent | undefined {
 export async function mustHold(
   connection: PostgresConnection,
   fleet: FleetStatements,
-  { seq, hash }: AuditHead,
+  row: AuditHead,
 ): Promise<void> {
-  if (seq === 0) return;
-  const [row] = await connection.all(fleet.auditHash({ seq }));
-  if (row?.hash !== hash) throw wentBack(connection.name);
+  if (!(await hasRow(connection, fleet, row))) throw wentBack(connection.name);
 }

@@ -13,10 +13,14 @@ import type {
 
 export type FleetStatements = ReturnType<typeof fleetStatements>;
 
-/** The first statement of every transaction. It orders the transactions. */
-export const beginAndLock =
+/**
+ * The first statement of every transaction. It orders the transactions.
+ * @param seen number of a row of the audit whose hash is wanted too.
+ */
+export const beginAndLock = (seen: number) =>
   'begin isolation level read committed read write;' +
-  ' select event_seq, audit_seq, audit_hash, revocation_seq, moved_by, pg_current_xact_id()::text as transaction from ledger for update';
+  ' select event_seq, audit_seq, audit_hash, revocation_seq, moved_by, pg_current_xact_id()::text as transaction,' +
+  ` (select hash from audit where seq = ${seen}) as seen_hash from ledger for update`;
 
 /** The clock of the database, which all daemons share, ms since 1970. */
 export const serverNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
@@ -33,8 +37,12 @@ type MovedLedger = Pick<PostgresLedgerTable, 'event_seq' | 'audit_seq' | 'audit_
 export function fleetStatements() {
   const db = compiler;
   return {
-    head: prepared((_: object) =>
-      db.selectFrom('ledger').select(['event_seq', 'audit_seq', 'audit_hash', 'moved_by']),
+    /** Together with the hash of a row that this daemon has seen. */
+    head: prepared((values: { seen: number }) =>
+      db
+        .selectFrom('ledger')
+        .leftJoin('audit', (join) => join.on('audit.seq', '=', values.seen))
+        .select(['event_seq', 'audit_seq', 'audit_hash', 'moved_by', 'audit.hash as seen_hash']),
     ),
     auditHash: prepared((values: { seq: number }) =>
       db.selectFrom('audit').select('hash').where('seq', '=', values.seq),
