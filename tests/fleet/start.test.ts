@@ -96,13 +96,14 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     });
     for (const row of rows) {
       assert.match(String(row.version), /^\d+\.\d+\.\d+/);
-      assert.deepEqual(JSON.parse(String(row.endpoints)), ['node.example.net:7444']);
+      assert.ok(String(row.endpoints).includes('node.example.net:7444'), String(row.endpoints));
     }
     const { daemons, version } = await asked!.admin.getStatus({});
     assert.equal(daemons.length, 2);
     assert.equal(daemons.filter(({ isThis }) => isThis).length, 1);
     for (const each of daemons) {
-      assert.deepEqual([each.version, each.endpoints], [version, ['node.example.net:7444']]);
+      assert.equal(each.version, version);
+      assert.ok(each.endpoints.includes('node.example.net:7444'), each.endpoints.join(' '));
       assert.ok(each.seenAtMs > 0n);
     }
   });
