@@ -44,4 +44,50 @@ describe('a database that is away', { skip: missingPostgres }, () => {
     await pair(a!, await makeDevice());
     await assert.rejects((await b!.node(revoked)).status({}));
   });
+
+  test('leaves the metrics that need no registry, and a gauge that says why', async (t) => {
+    const [a, b] = await fleet.start(t, 2, { metrics: { port: 0 } });
+    const { address } = a!.running.listeners.find(({ name }) => name === 'metrics')!;
+    await pair(b!, await makeDevice());
+    await a!.running.tick();
+    const scrape = async () => {
+      const answer = await fetch(address);
+      return { status: answer.status, text: await answer.text() };
+    };
+    const before = await scrape();
+    assert.match(before.text, /^palyra_database_up 1$/m);
+    assert.match(before.text, /^palyra_database_round_trip_seconds 0\.\d/m);
+    assert.equal(before.text.match(/^palyra_fleet_daemon_up\{.*\} 1$/gm)?.length, 2);
+    assert.equal(before.text.match(/^palyra_fleet_daemon_seen_timestamp_seconds\{.*\} \d/gm)?.length, 2);
+    assert.match(
+      before.text,
+      /^palyra_fleet_due_work_timestamp_seconds\{what="authorities",daemon="\w{26}"\} \d/m,
+    );
+    assert.match(before.text, /^palyra_registry\{what="devices"\} 1$/m);
+    await fleet.server.stop();
+    try {
+      const away = await until('the scrape says that the database is away', async () => {
+        const { status, text } = await scrape();
+        assert.equal(status, 200);
+        return /^palyra_database_up 0$/m.test(text) && text;
+      });
+      assert.match(away, /^palyra_connections\{listener="node"\} \d/m);
+      assert.match(away, /^palyra_build_info/m);
+      for (const absent of [
+        'palyra_registry',
+        'palyra_devices',
+        'palyra_audit_rows',
+        'palyra_fleet_daemon_up',
+      ])
+        assert.doesNotMatch(away, new RegExp(`^${absent}[ {]`, 'm'));
+      assert.equal((await fetch(address.replace('/metrics', '/readyz'))).status, 503);
+      assert.equal((await fetch(address.replace('/metrics', '/healthz'))).status, 200);
+    } finally {
+      await fleet.server.run();
+    }
+    await until('the scrape has everything again', async () => {
+      const { text } = await scrape();
+      return /^palyra_database_up 1$/m.test(text) && /^palyra_registry\{what="devices"\} 1$/m.test(text);
+    });
+  });
 });

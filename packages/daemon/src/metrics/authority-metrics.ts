@@ -3,6 +3,7 @@
 import type { IdentityError } from '@palyra/identity';
 import type { AuthorityRecord } from '@palyra/identity/registry';
 import { Gauge, type Registry } from 'prom-client';
+import { type Database, whileReachable } from './while-reachable.ts';
 
 export interface AuthorityFacts {
   readonly authorities: () => Promise<readonly Pick<AuthorityRecord, 'tier' | 'state' | 'notAfter'>[]>;
@@ -14,18 +15,23 @@ export interface AuthorityFacts {
   readonly token: string | undefined;
 }
 
-export function addAuthorityMetrics(registry: Registry, facts: AuthorityFacts): void {
+export function addAuthorityMetrics(
+  registry: Registry,
+  facts: AuthorityFacts,
+  database: Database | undefined,
+): void {
   const registers = [registry];
   new Gauge({
     name: 'palyra_authority_end_timestamp_seconds',
     help: 'When the certificate of the signing root and of the signing issuing CA ends, in seconds since 1970',
     labelNames: ['tier'],
     registers,
-    async collect() {
-      this.reset();
-      for (const { tier, state, notAfter } of await facts.authorities())
-        if (state === 'active') this.set({ tier }, notAfter.getTime() / 1000);
-    },
+    collect: whileReachable(database, async (gauge) => {
+      const found = await facts.authorities();
+      gauge.reset();
+      for (const { tier, state, notAfter } of found)
+        if (state === 'active') gauge.set({ tier }, notAfter.getTime() / 1000);
+    }),
   });
   new Gauge({
     name: 'palyra_daemon_certificate_end_timestamp_seconds',

@@ -2,6 +2,7 @@
 
 import type { CloneSign, Device, RegistryEvent, RegistryReads } from '@palyra/identity/registry';
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { type Database, whileReachable } from './while-reachable.ts';
 
 export interface FleetFacts {
   readonly counts: RegistryReads['counts'];
@@ -25,35 +26,37 @@ const signs: Readonly<Record<CloneSign, true>> = {
 export class FleetMetrics {
   readonly #copies: Counter;
 
-  constructor(registry: Registry, { counts, deviceStates, changes }: FleetFacts) {
+  constructor(
+    registry: Registry,
+    { counts, deviceStates, changes }: FleetFacts,
+    database: Database | undefined,
+  ) {
     const registers = [registry];
     new Gauge({
       name: 'palyra_registry',
       help: 'Devices ever paired, requests that wait for the operator, codes that wait for a device',
       labelNames: ['what'],
       registers,
-      async collect() {
+      collect: whileReachable(database, async (gauge) => {
         const { devices, pendingRequests, waitingCodes } = await counts();
-        this.set({ what: 'devices' }, devices);
-        this.set({ what: 'pending_requests' }, pendingRequests);
-        this.set({ what: 'waiting_codes' }, waitingCodes);
-      },
+        gauge.set({ what: 'devices' }, devices);
+        gauge.set({ what: 'pending_requests' }, pendingRequests);
+        gauge.set({ what: 'waiting_codes' }, waitingCodes);
+      }),
     });
-    let counted: number | undefined;
+    let counted: { readonly at: number; readonly states: ReadonlyMap<string, number> } | undefined;
     new Gauge({
       name: 'palyra_devices',
       help: 'Devices by state',
       labelNames: ['state'],
       registers,
-      async collect() {
+      collect: whileReachable(database, async (gauge) => {
         // A count reads every device, so it is made once for each change.
-        const now = changes();
-        if (now === counted) return;
-        const found = await deviceStates();
+        const at = changes();
+        if (counted?.at !== at) counted = { at, states: await deviceStates() };
         for (const state of Object.keys(states) as Device['state'][])
-          this.set({ state }, found.get(state) ?? 0);
-        counted = now;
-      },
+          gauge.set({ state }, counted.states.get(state) ?? 0);
+      }),
     });
     this.#copies = new Counter({
       name: 'palyra_copies_reported_total',

@@ -7,6 +7,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { type AuthorityFacts, addAuthorityMetrics } from './authority-metrics.ts';
 import { type BackupFacts, BackupMetrics } from './backup-metrics.ts';
 import { observeCalls } from './call-metrics.ts';
+import { addDatabaseMetrics, type DatabaseFacts } from './database-metrics.ts';
 import { type FleetFacts, FleetMetrics } from './fleet-metrics.ts';
 import { NoticeMetrics } from './notice-metrics.ts';
 import { PairingMetrics } from './pairing-metrics.ts';
@@ -23,6 +24,8 @@ export interface LiveNumbers {
   readonly authority: AuthorityFacts;
   readonly fleet: FleetFacts;
   readonly store: StoreFacts;
+  /** Undefined for a registry in a file. */
+  readonly shared: DatabaseFacts | undefined;
   /** Undefined without scheduled backups. */
   readonly backups: BackupFacts | undefined;
 }
@@ -54,9 +57,11 @@ export class DaemonMetrics {
     // Gauges with the name of a counter. The gauges without `_total`, by type, say the same.
     for (const what of ['handles', 'requests', 'resources'])
       this.#registry.removeSingleMetric(`nodejs_active_${what}_total`);
-    addAuthorityMetrics(this.#registry, live.authority);
-    addStoreMetrics(this.#registry, live.store);
-    this.#fleet = new FleetMetrics(this.#registry, live.fleet);
+    const database = live.shared?.database;
+    addAuthorityMetrics(this.#registry, live.authority, database);
+    addStoreMetrics(this.#registry, live.store, database);
+    if (live.shared) addDatabaseMetrics(this.#registry, live.shared);
+    this.#fleet = new FleetMetrics(this.#registry, live.fleet, database);
     this.#pairing = new PairingMetrics(this.#registry, live);
     this.backups = live.backups && new BackupMetrics(this.#registry, live.backups);
     this.notices = new NoticeMetrics(this.#registry);

@@ -4,6 +4,7 @@ import { stat, statfs } from 'node:fs/promises';
 import type { RegistryReads } from '@palyra/identity/registry';
 import { Gauge, type Registry } from 'prom-client';
 import type { AuditWatch } from '../audit-watch.ts';
+import { type Database, whileReachable } from './while-reachable.ts';
 
 export interface StoreFacts {
   /** The daemon's folder. */
@@ -14,7 +15,11 @@ export interface StoreFacts {
   readonly audit: Pick<AuditWatch, 'last'>;
 }
 
-export function addStoreMetrics(registry: Registry, { folder, file, auditHead, audit }: StoreFacts): void {
+export function addStoreMetrics(
+  registry: Registry,
+  { folder, file, auditHead, audit }: StoreFacts,
+  database: Database | undefined,
+): void {
   const registers = [registry];
   new Gauge({
     name: 'palyra_disk_bytes',
@@ -43,9 +48,9 @@ export function addStoreMetrics(registry: Registry, { folder, file, auditHead, a
     name: 'palyra_audit_rows',
     help: 'Rows of the audit log',
     registers,
-    async collect() {
-      this.set((await auditHead()).seq);
-    },
+    collect: whileReachable(database, async (gauge) => {
+      gauge.set((await auditHead()).seq);
+    }),
   });
   new Gauge({
     name: 'palyra_audit_intact',

@@ -27,7 +27,7 @@ export interface VitalSigns {
 }
 
 export async function watchVitalSigns(
-  { identity, home, config, input, secrets, traces }: Stores,
+  { identity, home, config, input, secrets, traces, fleet }: Stores,
   observed: {
     readonly listeners: OpenListeners;
     readonly openLimit: OpenLimit;
@@ -82,6 +82,11 @@ export async function watchVitalSigns(
       file: isShared(config) ? undefined : home.registry,
       auditHead: () => registry.auditHead(),
       audit,
+    },
+    shared: fleet && {
+      database: fleet.database,
+      members: () => fleet.members(),
+      dueWork: () => fleet.dueWork.dueWork(),
     },
     backups,
   });

@@ -1,6 +1,7 @@
 // The daemons of a fleet as they describe themselves to each other, and what each did for all.
 
 import { daemonGoneMs } from './channels.ts';
+import type { FleetEvent } from './event-body.ts';
 import type { DaemonsTable } from './tables.ts';
 
 /** What a daemon writes about itself with every sign of life. */
@@ -37,12 +38,22 @@ export interface FleetMember extends MemberNow {
 }
 
 /** Work that one daemon does for all. */
-export type DueWorkName = 'issuing ca' | 'expiries' | 'revocation lists';
+export type DueWorkName = 'authorities' | 'expiries' | 'revocation lists';
 
 export interface DueWork {
   readonly what: DueWorkName;
   readonly daemon: string;
   readonly at: Date;
+}
+
+/** The work of which these events are the result. */
+export function workIn(events: readonly FleetEvent[]): ReadonlySet<DueWorkName> {
+  const found = new Set<DueWorkName>();
+  for (const event of events) {
+    if (event.type === 'authorities_changed') found.add('authorities');
+    if (event.type === 'pairing_changed' && event.pairing.state === 'expired') found.add('expiries');
+  }
+  return found;
 }
 
 export function memberRow(member: MemberNow): Omit<DaemonsTable, 'seen_at'> {

@@ -27,6 +27,7 @@ import {
   type MemberNow,
   memberOf,
   memberRow,
+  workIn,
 } from './members.ts';
 import { Notifications } from './notifications.ts';
 import { ReadIndex } from './read-index.ts';
@@ -195,6 +196,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
       if (done.head.seq > this.#head.seq) this.#head = done.head;
       this.#log.committed(done.firstEvent, done.events.map(heardHere));
       for (const answer of done.answers) answer();
+      for (const what of workIn(done.events)) this.didWork(what).catch(() => {});
     } catch (error) {
       this.#log.changed();
       for (const { reject } of changes) reject(error);
@@ -227,7 +229,7 @@ export class PostgresRegistry extends SqlReads implements Registry {
     return (await connection.run(this.#fleet.forgetDaemon({ id, ms: daemonGoneMs }))) > 0;
   }
 
-  /** This daemon has done work for all. */
+  /** This daemon has done work for all. For operators only, so a failure does not matter. */
   async didWork(what: DueWorkName): Promise<void> {
     const { daemon } = this.#options;
     await (await this.#forUpkeep()).run(this.#fleet.didWork({ what, daemon }));

@@ -33,5 +33,6 @@ export const quietDaemon: LiveNumbers = {
     auditHead: async () => ({ seq: 5, hash: '' }),
     audit: { last: undefined },
   },
+  shared: undefined,
   backups: undefined,
 };
