@@ -1,8 +1,8 @@
-// The process of renew.ts: a daemon with a paired fleet.
+// The process of fleet.ts and shared-fleet-daemon.ts: a daemon with paired devices.
 
 import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import { startDaemon } from '@palyra/daemon';
+import { type DaemonConfigInput, startDaemon } from '@palyra/daemon';
 import { MemorySecretStore } from '@palyra/identity';
 import { readPeerCertificate } from '@palyra/identity/certificate';
 import { DeviceIdentity, type PairedEnrollment, recoverCertificate } from '@palyra/identity/device';
@@ -18,14 +18,20 @@ export interface FleetMember {
  * `cpu`: processor time so far, ms. `memory`: resident bytes. `raw`: P-256 signatures, each with a verification, a
  * second.
  */
-export type FleetQuestion = 'cpu' | 'memory' | 'raw';
+export type FleetQuestion = 'cpu' | 'memory' | 'raw' | 'addresses';
+
+export interface FleetAddresses {
+  readonly node: string;
+  readonly quic: string;
+}
 
 const host = '127.0.0.1';
 const here = { host, port: 0 };
 /** Devices in one message, to keep messages small. */
 const perMessage = 200;
-const [home = '', count = '1'] = process.argv.slice(2);
+const [home = '', count = '1', extra = '{}'] = process.argv.slice(2);
 const devices = Number(count);
+const { limits, ...more } = JSON.parse(extra) as DaemonConfigInput;
 
 const daemon = await startDaemon({
   home,
@@ -34,11 +40,14 @@ const daemon = await startDaemon({
     node: here,
     quic: { enabled: false },
     console: { enabled: false },
-    limits: { nodeConnections: devices + 16, strangersPerSource: devices + 16 },
+    limits: { nodeConnections: devices + 16, strangersPerSource: devices + 16, ...limits },
+    ...more,
   },
   onError: (error, where) => console.error(where, error),
 });
 const { registry, renewals, daemonId, trustDomain, trustBundle } = daemon.identity;
+
+const addressOf = (wanted: string) => daemon.listeners.find(({ name }) => name === wanted)?.address ?? '';
 
 /** Enrolls a device without pairing: adds its row, and recovers a certificate after a release by the operator. */
 async function enroll(): Promise<FleetMember> {
@@ -73,7 +82,7 @@ async function enroll(): Promise<FleetMember> {
     trustDomain,
     trustBundle,
     address: daemon.pairingAddress,
-    nodeAddress: daemon.listeners.find(({ name }) => name === 'node')!.address,
+    nodeAddress: addressOf('node'),
     tlsKey: new Uint8Array(),
     certificateChain: [],
     receivedAt: now.getTime(),
@@ -101,7 +110,8 @@ function rawPerSecond(): number {
   return (rounds * 1000) / (performance.now() - started);
 }
 
-async function answer(question: FleetQuestion): Promise<number> {
+async function answer(question: FleetQuestion): Promise<number | FleetAddresses> {
+  if (question === 'addresses') return { node: addressOf('node'), quic: addressOf('quic') };
   if (question === 'raw') return rawPerSecond();
   if (question === 'cpu') {
     const { user, system } = process.cpuUsage();

@@ -16,6 +16,7 @@ import { renew } from './renew.ts';
 import { revocationList } from './revocation-list.ts';
 import { revoke } from './revoke.ts';
 import { rpc } from './rpc.ts';
+import { sharedFleet } from './shared-fleet.ts';
 import { overHttp2, overQuic } from './transports.ts';
 
 const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>>> = {
@@ -25,6 +26,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   handshake,
   rpc,
   revoke,
+  fleet: sharedFleet,
   revocation_list: revocationList,
   disk,
   renew,

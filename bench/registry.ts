@@ -145,8 +145,12 @@ async function openHome(home: string): Promise<OpenHome> {
 }
 
 /** Reads for a series of calls, each by one of `callers` devices, chosen among all `count`. */
-function checks({ registry }: OpenHome, count: number, callers = count): Work {
-  const { rounds, warmUp, calls } = checkRounds;
+export function checks(
+  { registry }: Pick<OpenHome, 'registry'>,
+  count: number,
+  callers = count,
+  { rounds, warmUp, calls } = checkRounds,
+): Work {
   const someDevice = () => seededDevice(1 + randomInt(count)).fingerprint;
   const known = callers < count ? Array.from({ length: callers }, someDevice) : undefined;
   const fingerprints = Array.from({ length: (rounds + warmUp) * calls }, () =>
@@ -155,7 +159,7 @@ function checks({ registry }: OpenHome, count: number, callers = count): Work {
   return () => registry.standing(fingerprints.pop()!);
 }
 
-function pairings({ timed, takeRegistryMs }: OpenHome): Work {
+export function pairings({ timed, takeRegistryMs }: Pick<OpenHome, 'timed' | 'takeRegistryMs'>): Work {
   return async () => {
     const device = await newDevice();
     takeRegistryMs();

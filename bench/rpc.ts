@@ -2,10 +2,11 @@
 
 import http2 from 'node:http2';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import type { Figures, Progress } from './measure.ts';
 import { ServerProcess } from './server-process.ts';
 
-const calls = 1024;
+export const calls = 1024;
 const inFlight = 64;
 /** More calls than one device may have on one connection, so that several connections are needed. */
 const connections = 2;
@@ -14,14 +15,7 @@ export async function rpc(progress: Progress): Promise<Figures> {
   progress('calls with access table and registry check against calls without');
   await using servers = await ServerProcess.start();
   const { ports, device } = servers.ready;
-  const dial = (port: number) =>
-    http2.connect(`https://127.0.0.1:${port}`, {
-      ca: certificatesToPem(device.trustBundle),
-      cert: certificatesToPem(device.certificateChain),
-      key: TlsKey.fromPkcs8(device.tlsKey).toPem(),
-      servername: device.trustDomain,
-    });
-  const dials = (port: number) => Array.from({ length: connections }, () => dial(port));
+  const dials = (port: number) => dialBare(`127.0.0.1:${port}`, device);
   const [node, unchecked] = [dials(ports.node), dials(ports.unchecked)];
   const share = await servers.share(
     { first: { run: () => manyCalls(node) }, second: { run: () => manyCalls(unchecked) } },
@@ -49,7 +43,20 @@ export async function rpc(progress: Progress): Promise<Figures> {
   };
 }
 
-async function manyCalls(sessions: readonly http2.ClientHttp2Session[]): Promise<void> {
+/** Connections of a device, without our client. */
+export function dialBare(address: string, device: PairedEnrollment): http2.ClientHttp2Session[] {
+  const dial = () =>
+    http2.connect(`https://${address}`, {
+      ca: certificatesToPem(device.trustBundle),
+      cert: certificatesToPem(device.certificateChain),
+      key: TlsKey.fromPkcs8(device.tlsKey).toPem(),
+      servername: device.trustDomain,
+    });
+  return Array.from({ length: connections }, dial);
+}
+
+/** Many calls, 64 in flight. */
+export async function manyCalls(sessions: readonly http2.ClientHttp2Session[]): Promise<void> {
   let left = calls;
   const lane = async (_: unknown, number: number) => {
     while (left > 0) {

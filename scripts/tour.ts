@@ -1,6 +1,9 @@
-// `npm run tour`: plays the whole story in a new home, with real processes, step by step. `-- --json` for a program.
+// `npm run tour`: plays the whole story in a new home, with real processes, step by step. `-- --fleet` plays the story of three
+// daemons with one PostgreSQL, `-- --json` is for a program.
 
 import process from 'node:process';
+import { FleetScene } from './tour/fleet-scene.ts';
+import { fleetSteps } from './tour/fleet-steps.ts';
 import { Scene } from './tour/scene.ts';
 import { type Step, steps } from './tour/steps.ts';
 
@@ -17,7 +20,31 @@ const say = (text: string) => {
   if (!json) process.stdout.write(`${text}\n`);
 };
 
-const scene = await Scene.open();
+/** A story with the scene that its steps share. */
+interface Story {
+  readonly title: string;
+  readonly scene: Scene;
+  readonly steps: readonly Bound[];
+}
+
+/** A step on its scene. */
+interface Bound {
+  readonly name: string;
+  play(): Promise<string>;
+}
+
+function storyOf<S extends Scene>(title: string, scene: S, steps: readonly Step<S>[]): Story {
+  return { title, scene, steps: steps.map(({ name, play }) => ({ name, play: () => play(scene) })) };
+}
+
+const story = process.argv.includes('--fleet')
+  ? storyOf(
+      'The story of a fleet, from an empty database to a revocation',
+      await FleetScene.open(),
+      fleetSteps,
+    )
+  : storyOf('The story of a device, from the first pairing to its revocation', await Scene.open(), steps);
+const { scene } = story;
 let interrupted = false;
 for (const [signal, exitCode] of [
   ['SIGINT', 130],
@@ -30,18 +57,18 @@ for (const [signal, exitCode] of [
   });
 }
 
-say(`The story of a device, from the first pairing to its revocation, in ${scene.home}.\n`);
+say(`${story.title}, in ${scene.path}.\n`);
 const outcomes: Outcome[] = [];
-for (const step of steps) outcomes.push(await play(step));
+for (const step of story.steps) outcomes.push(await play(step));
 if (!interrupted) await end();
 
-async function play(step: Step): Promise<Outcome> {
+async function play(step: Bound): Promise<Outcome> {
   const { name } = step;
   const failed = outcomes.find((each) => !each.ok);
   // Each step needs the earlier ones.
   if (failed) return { name, ok: false, ms: 0, error: `not played, because "${failed.name}" failed` };
   const startedAt = performance.now();
-  const [ok, shown] = await step.play(scene).then(
+  const [ok, shown] = await step.play().then(
     (seen) => [true, seen] as const,
     (error: unknown) => [false, reasonOf(error)] as const,
   );

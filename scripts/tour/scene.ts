@@ -8,6 +8,7 @@ import type { DaemonProcess } from '../../tests/testing/daemon-process.ts';
 import type { PalyraProcess } from '../../tests/testing/palyra-process.ts';
 
 export class Scene {
+  readonly path: string;
   /** The home of the daemon. */
   readonly home: string;
   /** The home of the approved device. */
@@ -30,10 +31,15 @@ export class Scene {
   readonly #ends: (() => Promise<void>)[] = [];
 
   static async open(): Promise<Scene> {
-    return new Scene(await mkdtemp(join(tmpdir(), 'palyra-tour-')));
+    return new Scene(await Scene.folder());
   }
 
-  private constructor(folder: string) {
+  protected static folder(): Promise<string> {
+    return mkdtemp(join(tmpdir(), 'palyra-tour-'));
+  }
+
+  protected constructor(folder: string) {
+    this.path = folder;
     this.home = join(folder, 'daemon');
     this.deviceHome = join(folder, 'device');
     this.strangerHome = join(folder, 'stranger');

@@ -30,10 +30,10 @@ import {
 import { frame, type RawAnswer, rawCall } from '../../tests/testing/raw-call.ts';
 import { openDeviceStore, type Scene } from './scene.ts';
 
-export interface Step {
+export interface Step<S extends Scene = Scene> {
   readonly name: string;
   /** @returns the text for a person. Rejects if the check fails. */
-  play(scene: Scene): Promise<string>;
+  play(scene: S): Promise<string>;
 }
 
 export const steps: readonly Step[] = [

@@ -38,47 +38,49 @@ export function seededDevice(index: number): SeededDevice {
 export async function seedDevices(registryPath: string, count: number): Promise<void> {
   const issuerId = await issuingOf(registryPath);
   const notBefore = new Date();
-  const notAfter = new Date(notBefore.getTime() + 30 * DAY_MS);
-  const der = new Uint8Array(DER_BYTES);
 
   const database = new DatabaseSync(registryPath, { enableForeignKeyConstraints: false });
   try {
     // SQLite can turn WAL into no journal only by way of a normal journal.
     database.exec('PRAGMA journal_mode = DELETE; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF');
     database.exec('PRAGMA cache_size = -2000000; BEGIN');
-    const insertDevice = inserter(database, 'devices', deviceRowOf(seededDevice(1)));
-    const insertCertificate = inserter(database, 'certificates', certificateRowOf(seededDevice(1)));
+    const rowsOf = (index: number) => seededRows(seededDevice(index), issuerId, notBefore);
+    const insertDevice = inserter(database, 'devices', rowsOf(1).device);
+    const insertCertificate = inserter(database, 'certificates', rowsOf(1).certificate);
     for (let index = 1; index <= count; index += 1) {
-      const seeded = seededDevice(index);
-      insertDevice(deviceRowOf(seeded));
-      insertCertificate(certificateRowOf(seeded));
+      const { device, certificate } = rowsOf(index);
+      insertDevice(device);
+      insertCertificate(certificate);
     }
     database.exec(`UPDATE ledger SET devices = devices + ${count}; COMMIT; PRAGMA journal_mode = WAL`);
   } finally {
     database.close();
   }
+}
 
-  function deviceRowOf(seeded: SeededDevice) {
-    return deviceRow(deviceOf(seeded, notBefore));
-  }
-
-  function certificateRowOf({ id, serial, fingerprint }: SeededDevice) {
-    return certificateRow({
+/** The rows of a seeded device and its certificate. */
+export function seededRows(seeded: SeededDevice, issuerId: Ulid, notBefore: Date) {
+  const { id, serial, fingerprint } = seeded;
+  return {
+    device: deviceRow(deviceOf(seeded, notBefore)),
+    certificate: certificateRow({
       serial,
       fingerprint,
       keySha256: Buffer.from(fingerprint, 'hex'),
       subject: { kind: 'device', id },
       state: 'active',
       notBefore,
-      notAfter,
+      notAfter: new Date(notBefore.getTime() + 30 * DAY_MS),
       issuerId,
       der,
       createdAt: notBefore,
       recovered: false,
       renewAt: undefined,
-    });
-  }
+    }),
+  };
 }
+
+const der = new Uint8Array(DER_BYTES);
 
 /**
  * Adds revoked certificates of one revoked device, and their revocations, to a registry that may be open. Sends no
