@@ -3,6 +3,7 @@
 import {
   type AuditRow,
   type AuthorityRecord,
+  type CertificatePace,
   type CertificateRecord,
   type CertificateStanding,
   type Device,
@@ -19,7 +20,7 @@ import type { CompiledQuery } from 'kysely';
 import type { Executor } from './executor.ts';
 import { readAuditRow } from './rows/audit.ts';
 import { readAuthority } from './rows/authority.ts';
-import { readCertificate, readStanding } from './rows/certificate.ts';
+import { readCertificate, readCertificateState, readPace, readStanding } from './rows/certificate.ts';
 import { instant, integer, milliseconds, oneOf, type Row, text, unreadable } from './rows/column.ts';
 import { deviceState, readDevice } from './rows/device.ts';
 import { readPairing } from './rows/pairing.ts';
@@ -93,9 +94,23 @@ export class SqlReads implements RegistryReads {
     return this.#many(this.statements.livingCertificates({ device_id: deviceId }), readCertificate);
   }
 
-  async endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined> {
-    const values = { device_id: deviceId, newer: checked(newer) };
-    return this.#one(this.statements.endOfOlderCertificate(values), (row) => instant(row, 'not_after'));
+  unusedCertificates(deviceId: DeviceId): Promise<Pick<CertificateRecord, 'serial' | 'subject' | 'state'>[]> {
+    return this.#many(this.statements.unusedCertificates({ device_id: deviceId }), readCertificateState);
+  }
+
+  async certificatePace(query: {
+    deviceId: DeviceId;
+    burst: number;
+    unpaced: number;
+  }): Promise<CertificatePace> {
+    const { deviceId, burst, unpaced } = query;
+    const values = {
+      device_id: deviceId,
+      before_burst: checked(burst - 1),
+      before_unpaced: checked(unpaced - 1),
+    };
+    const pace = await this.#one(this.statements.certificatePace(values), readPace);
+    return pace ?? unreadable('certificates', null);
   }
 
   async revocableCertificates(query: {

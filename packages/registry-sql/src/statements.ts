@@ -102,14 +102,33 @@ export function statementsFor(db: Kysely<Tables>) {
         .orderBy('created_at', 'desc')
         .orderBy('serial', 'desc'),
     ),
-    endOfOlderCertificate: prepared((values: { device_id: string; newer: number }) =>
+    unusedCertificates: prepared((values: { device_id: string }) =>
       db
         .selectFrom('certificates')
-        .select('not_after')
+        .select(['serial', 'state', 'subject_kind', 'subject_id'])
         .where('subject_id', '=', values.device_id)
+        .where('subject_kind', '=', sql.lit('device'))
+        // The states of the index certificates_living.
+        .where('state', 'in', [sql.lit('issued'), sql.lit('active')])
+        .where('state', '=', sql.lit('issued'))
         .orderBy('created_at', 'desc')
-        .limit(1)
-        .offset(values.newer),
+        .orderBy('serial', 'desc'),
+    ),
+    // The ids of devices and daemons differ, so the index alone tells whose certificate it is.
+    certificatePace: prepared(
+      (values: { device_id: string; before_burst: number; before_unpaced: number }) => {
+        const newest = db
+          .selectFrom('certificates')
+          .where('subject_id', '=', values.device_id)
+          .orderBy('created_at', 'desc')
+          .limit(1);
+        return db.selectNoFrom([
+          newest.select('created_at').as('newest_at'),
+          newest.select('renew_at').as('renew_at'),
+          newest.select('created_at').offset(values.before_burst).as('burst_began_at'),
+          newest.select('not_after').offset(values.before_unpaced).as('unpaced_ends_at'),
+        ]);
+      },
     ),
     revocableCertificates: prepared((values: { device_id: string; now: number; limit: number }) =>
       db

@@ -16,7 +16,6 @@ import {
   randomInt,
   sign,
   timingSafeEqual,
-  verify,
 } from 'node:crypto';
 import { inspect } from 'node:util';
 import { ChainJudge } from '../certificate/chain-verdict.ts';
@@ -24,6 +23,7 @@ import { integer, sequence } from '../certificate/der.ts';
 import { readAuthorityCertificate } from '../certificate/peer-certificate.ts';
 import { TlsKey } from '../certificate/tls-key.ts';
 import type { DeviceTlsKey, IdentityKey, PairingCrypto } from './port.ts';
+import { verifyBeside } from './verify-beside.ts';
 
 // RFC 8410: the DER in front of a raw 32-byte key.
 const x25519Pkcs8 = Buffer.from('302e020100300506032b656e04220420', 'hex');
@@ -79,17 +79,17 @@ export const nodeCrypto: PairingCrypto = {
     return { leaf: leaf.spiffeId, publicKey, trustDomains: judge.trustDomains };
   },
 
-  verifyEd25519(publicKey, data, signature) {
+  async verifyEd25519(publicKey, data, signature) {
     if (publicKey.length !== 32 || signature.length !== 64) return false;
-    return verify(null, data, spki(ed25519Spki, publicKey), signature);
+    return verifyBeside(null, data, spki(ed25519Spki, publicKey), signature);
   },
 
-  verifyP256(publicKey, data, signature) {
+  async verifyP256(publicKey, data, signature) {
     if (signature.length !== 64) return false;
     // Converts to the SEQUENCE that OpenSSL takes, because Node's own conversion takes a third of the verification
     // time.
     const der = sequence(integer(signature.subarray(0, 32)), integer(signature.subarray(32)));
-    return verify('sha256', data, spki(publicKey), der);
+    return verifyBeside('sha256', data, spki(publicKey), der);
   },
 
   seal(key, associatedData, plaintext) {

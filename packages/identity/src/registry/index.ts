@@ -53,6 +53,7 @@ export { type ListenerErrors, RegistryListeners } from './listeners.ts';
 export type {
   AuthorityRecord,
   AuthorityState,
+  CertificatePace,
   CertificateStanding,
   DeviceOrder,
   DevicesQuery,

@@ -128,8 +128,14 @@ export interface RegistryReads {
   certificatesOf(deviceId: DeviceId, limit: number): Promise<CertificateRecord[]>;
   /** Certificates in state `issued` or `active`, including expired ones: one in use, a few unused. Newest first. */
   livingCertificates(deviceId: DeviceId): Promise<CertificateRecord[]>;
-  /** End of the device's certificate that is followed by exactly `newer` newer ones; undefined if there are fewer. */
-  endOfOlderCertificate(deviceId: DeviceId, newer: number): Promise<Date | undefined>;
+  /** Certificates in state `issued`, including expired ones. Newest first. */
+  unusedCertificates(deviceId: DeviceId): Promise<Pick<CertificateRecord, 'serial' | 'subject' | 'state'>[]>;
+  /** How fast a device got its certificates; one read of a few index entries. */
+  certificatePace(query: {
+    readonly deviceId: DeviceId;
+    readonly burst: number;
+    readonly unpaced: number;
+  }): Promise<CertificatePace>;
   /**
    * Certificates in state `issued` or `active`, including expired ones, and superseded ones that end after `now`.
    * Unordered.
@@ -206,6 +212,15 @@ export interface RegistryReads {
   auditHead(): Promise<{ readonly seq: number; readonly hash: string }>;
   /** All rows in order of `seq`, in pages, without blocking the registry. */
   auditRows(): AsyncIterable<AuditRow>;
+}
+
+export interface CertificatePace {
+  /** The newest certificate. */
+  readonly newest: Pick<CertificateRecord, 'createdAt' | 'renewAt'> | undefined;
+  /** When the certificate was made that is number `burst`, counted from the newest; undefined if there are fewer. */
+  readonly burstBeganAt: Date | undefined;
+  /** End of the certificate that is number `unpaced`, counted from the newest; undefined if there are fewer. */
+  readonly unpacedEndsAt: Date | undefined;
 }
 
 export interface DevicesQuery {

@@ -9,7 +9,6 @@ import type { PairingCrypto } from '../crypto/port.ts';
 import { type DeviceId, parseDeviceId } from '../device-id.ts';
 import type { EndpointLists } from '../endpoint-lists.ts';
 import { IdentityError } from '../errors.ts';
-import type { CertificateRecord } from '../fleet/certificate-state.ts';
 import { changeCertificate, changeDevice } from '../fleet/change.ts';
 import type { Device } from '../fleet/device.ts';
 import type { DeviceCertificates, Issue } from '../fleet/issuing.ts';
@@ -62,8 +61,8 @@ type Permit = (tx: RegistryTransaction, device: Device, now: Date) => Promise<Id
 interface Granted {
   /** Undefined if a certificate was made. */
   readonly refusal?: IdentityError;
-  /** The newest earlier certificate. */
-  readonly previous?: CertificateRecord | undefined;
+  /** Of the newest earlier certificate. */
+  readonly previousRenewAt?: Date | undefined;
 }
 
 export class RenewalDesk {
@@ -159,26 +158,25 @@ export class RenewalDesk {
       this.#grant(issue, permit),
     );
     if (granted.refusal) throw granted.refusal;
-    plan.remove(granted.previous?.renewAt);
+    plan.remove(granted.previousRenewAt);
     return reply;
   }
 
   async #grant({ tx, device, certificate, now, add }: Issue, permit: Permit): Promise<Granted> {
     const { limits } = this.#options;
     const { id } = device;
-    const recent = await tx.certificatesOf(id, burst);
-    const oldestEnd = await tx.endOfOlderCertificate(id, unpaced - 1);
-    mustKeepPace(recent, oldestEnd, limits.deviceCertificateLifeMs, now);
+    const pace = await tx.certificatePace({ deviceId: id, burst, unpaced });
+    mustKeepPace(pace, limits.deviceCertificateLifeMs, now);
     const refusal = await permit(tx, device, now);
     if (refusal) return { refusal };
-    const unused = (await tx.livingCertificates(id)).filter(({ state }) => state === 'issued');
+    const unused = await tx.unusedCertificates(id);
     await add();
     // The device after `permit`.
     if (certificate.recovered) await changeDevice(tx, await tx.device(id), { type: 'recover' }, { at: now });
     // Their answers were lost. Certificates that it never received must not keep a device out.
     for (const each of unused.slice(limits.unusedCertificates - 1))
       await changeCertificate(tx, each, { type: 'supersede', by: certificate.serial }, { at: now });
-    return { previous: recent[0] };
+    return { previousRenewAt: pace.newest?.renewAt };
   }
 }
 

@@ -1,7 +1,7 @@
 // Limits how fast one device may get certificates, because each leaves rows that are never removed.
 
 import { IdentityError } from '../errors.ts';
-import type { CertificateRecord } from '../fleet/certificate-state.ts';
+import type { CertificatePace } from '../registry/port.ts';
 
 /** Most certificates for one device in a window, used or not. */
 export const burst = 20;
@@ -14,33 +14,33 @@ const burstWindowMs = 10 * 60_000;
 export const unpaced = 500;
 
 /**
- * @param recent the newest certificates, at least `burst` when there are as many.
- * @param oldestEnd end of the certificate that has exactly `unpaced - 1` newer ones; undefined if there is none.
+ * @param pace with `burst` and `unpaced`.
  * @throws TOO_MANY_REQUESTS
  */
 export function mustKeepPace(
-  recent: readonly CertificateRecord[],
-  oldestEnd: Date | undefined,
+  { newest, burstBeganAt, unpacedEndsAt }: CertificatePace,
   lifeMs: number,
   now: Date,
 ): void {
-  const ageMs = (each: CertificateRecord | undefined) =>
-    each ? now.getTime() - each.createdAt.getTime() : Number.POSITIVE_INFINITY;
   // A time in the future only means that the clock was set back.
-  const isWithin = (each: CertificateRecord | undefined, ms: number) => ageMs(each) >= 0 && ageMs(each) < ms;
-  if (isWithin(recent[burst - 1], burstWindowMs)) {
+  const leftOf = (since: Date | undefined, ms: number) => {
+    const ageMs = since ? now.getTime() - since.getTime() : -1;
+    return ageMs >= 0 && ageMs < ms ? ms - ageMs : undefined;
+  };
+  const burstMs = leftOf(burstBeganAt, burstWindowMs);
+  if (burstMs !== undefined) {
     throw new IdentityError(
       'TOO_MANY_REQUESTS',
       `This device got ${burst} certificates in ${burstWindowMs / 60_000} minutes.`,
-      { retryAfterMs: burstWindowMs - ageMs(recent[burst - 1]) },
+      { retryAfterMs: burstMs },
     );
   }
-  const paceMs = Math.ceil(lifeMs / unpaced);
-  if (oldestEnd && oldestEnd > now && isWithin(recent[0], paceMs)) {
+  const paceMs = leftOf(newest?.createdAt, Math.ceil(lifeMs / unpaced));
+  if (unpacedEndsAt && unpacedEndsAt > now && paceMs !== undefined) {
     throw new IdentityError(
       'TOO_MANY_REQUESTS',
       `This device has ${unpaced} unexpired certificates. It should use one of them.`,
-      { retryAfterMs: paceMs - ageMs(recent[0]) },
+      { retryAfterMs: paceMs },
     );
   }
 }

@@ -1,6 +1,11 @@
 // Converts a certificate to a row, and back; reads its standing.
 
-import type { CertificateRecord, CertificateStanding, CertificateState } from '@palyra/identity/registry';
+import type {
+  CertificatePace,
+  CertificateRecord,
+  CertificateStanding,
+  CertificateState,
+} from '@palyra/identity/registry';
 import type { CertificatesTable } from '../tables.ts';
 import { authorityState } from './authority.ts';
 import { bytes, id, instant, integer, milliseconds, oneOf, optional, type Row, text } from './column.ts';
@@ -29,11 +34,9 @@ export function certificateRow(certificate: CertificateRecord): CertificatesTabl
 
 export function readCertificate(row: Row): CertificateRecord {
   return {
-    serial: text(row, 'serial'),
+    ...readCertificateState(row),
     fingerprint: text(row, 'fingerprint'),
     keySha256: bytes(row, 'key_sha256'),
-    subject: { kind: subjectKind(row, 'subject_kind'), id: id(row, 'subject_id') },
-    state: certificateState(row, 'state'),
     notBefore: instant(row, 'not_before'),
     notAfter: instant(row, 'not_after'),
     issuerId: id(row, 'issuer_id'),
@@ -41,6 +44,23 @@ export function readCertificate(row: Row): CertificateRecord {
     createdAt: instant(row, 'created_at'),
     recovered: integer(row, 'recovered') === 1,
     renewAt: optional(instant)(row, 'renew_at'),
+  };
+}
+
+export function readCertificateState(row: Row): Pick<CertificateRecord, 'serial' | 'subject' | 'state'> {
+  return {
+    serial: text(row, 'serial'),
+    subject: { kind: subjectKind(row, 'subject_kind'), id: id(row, 'subject_id') },
+    state: certificateState(row, 'state'),
+  };
+}
+
+export function readPace(row: Row): CertificatePace {
+  const createdAt = optional(instant)(row, 'newest_at');
+  return {
+    newest: createdAt && { createdAt, renewAt: optional(instant)(row, 'renew_at') },
+    burstBeganAt: optional(instant)(row, 'burst_began_at'),
+    unpacedEndsAt: optional(instant)(row, 'unpaced_ends_at'),
   };
 }
 

@@ -54,6 +54,28 @@ describe('a bad disk', { skip: skipBadDisk }, () => {
     assert.ok(syncs() > before);
   });
 
+  // syncthing/syncthing#10559, BYK/loreai#1221, openclaw/openclaw#112950.
+  test('the log grows under a long read, and is short again after it', async (t) => {
+    const path = newRegistry();
+    const writer = await Writer.start(t, path, {});
+    await writer.write(1);
+    const reader = new DatabaseSync(path, { readOnly: true });
+    reader.exec('BEGIN; SELECT 1 FROM settings');
+    const mib = 1024 * 1024;
+    for (let number = 2; number <= 80; number += 1) await writer.write(number, mib);
+    assert.ok(statSync(`${path}-wal`).size > 70 * mib);
+    reader.close();
+    // The next copy comes after another 16 MiB at the latest.
+    let number = 80;
+    await until('a short log', async () => {
+      number += 1;
+      await writer.write(number, mib);
+      return statSync(`${path}-wal`).size <= 64 * mib;
+    });
+    assert.ok(number < 120, `${number}`);
+    await writer.close();
+  });
+
   test('changes that wait for the disk share the next sync', async (t) => {
     const held = join(temporaryFolder(), 'held');
     const writer = await Writer.start(t, newRegistry(), { held });

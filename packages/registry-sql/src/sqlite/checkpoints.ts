@@ -7,6 +7,8 @@ import type { SqliteConnection } from './connection.ts';
 
 /** Length of the log at which it is copied, in pages of 4 KiB. */
 const LOG_PAGES = 4096;
+/** Most bytes that the log keeps on the disk after readers let it grow. */
+const LOG_BYTES = 64 * 1024 * 1024;
 /** Longest wait for readers in other processes. Changes wait too. */
 const READERS_MS = 100;
 
@@ -18,6 +20,7 @@ const reader = new DatabaseSync(workerData.path, { readOnly: true });
 reader.exec('BEGIN; SELECT 1 FROM sqlite_schema');
 const database = new DatabaseSync(workerData.path, { timeout: workerData.readersMs });
 database.exec('PRAGMA synchronous = NORMAL; PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 0');
+database.exec('PRAGMA journal_size_limit = ' + workerData.logBytes);
 database.exec('PRAGMA wal_checkpoint(PASSIVE)');
 parentPort.once('message', () => {
   reader.close();
@@ -76,7 +79,9 @@ export class Checkpoints {
   #begin(): void {
     const thread = new Worker(copyingThread, {
       eval: true,
-      workerData: { path: this.#connection.path, readersMs: READERS_MS },
+      // Nothing that the process was started with, such as a module to import first.
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      workerData: { path: this.#connection.path, readersMs: READERS_MS, logBytes: LOG_BYTES },
     });
     thread.unref();
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();

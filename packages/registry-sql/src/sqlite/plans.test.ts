@@ -53,9 +53,9 @@ test('no query scans or sorts the whole fleet', async (t) => {
     issuedPairing: [statements.issuedPairing({ serial: 's' }), /pairings_issued_serial \(serial=\?\)/],
     openRequestsOf: [statements.openRequestsOf({ device_id: 'd' }), /pairings_device \(device_id=\?\)/],
     setting: [statements.setting({ name: 'n' }), /\(name=\?\)/],
-    endOfOlderCertificate: [
-      statements.endOfOlderCertificate({ device_id: 'd', newer: 1 }),
-      /certificates_subject \(subject_id=\?\)/,
+    unusedCertificates: [
+      statements.unusedCertificates({ device_id: 'd' }),
+      /certificates_living \(subject_id=\?\)/,
     ],
     auditAfter: [statements.auditAfter({ seq: 1, limit }), /PRIMARY KEY \(rowid>\?\)/],
     audit: [statements.audit({ limit, before: 9 }), /PRIMARY KEY \(rowid<\?\)/],
@@ -118,6 +118,13 @@ test('no query scans or sorts the whole fleet', async (t) => {
     plan(statements.plannedRenewals({ from: 1, to: 2, step: 1 }))[0] ?? '',
     /^SEARCH certificates USING COVERING INDEX certificates_renewal \(renew_at>\? AND renew_at<\?\)/,
   );
+  // Four reads of one index, each in its order up to a limit.
+  const pace = plan(statements.certificatePace({ device_id: 'd', before_burst: 1, before_unpaced: 2 }));
+  const paceReads = pace.filter((step) =>
+    /^SEARCH certificates .* certificates_subject \(subject_id=\?\)/.test(step),
+  );
+  assert.equal(paceReads.length, 4, String(pace));
+  assert.equal(pace.filter((step) => /SCAN certificates|TEMP B-TREE/.test(step)).length, 0, String(pace));
   const keys = { device_id: 'd', identity_key: new Uint8Array(), tls_key: new Uint8Array() };
   const keyInUse = plan(statements.keyInUse({ ...keys, tls_key_sha256: new Uint8Array() }));
   assert.equal(keyInUse.filter((step) => step.startsWith('SEARCH ')).length, 4, String(keyInUse));

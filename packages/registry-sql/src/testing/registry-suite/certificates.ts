@@ -55,6 +55,8 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       });
       assert.deepEqual(await registry.livingCertificates(device.id), [unused, certificate]);
       assert.deepEqual(await registry.livingCertificates(sampleUlid()), []);
+      const { serial, subject, state } = unused;
+      assert.deepEqual(await registry.unusedCertificates(device.id), [{ serial, subject, state }]);
     });
 
     it('a device’s certificates can be revoked unless they have ended or were revoked', async (registry) => {
@@ -196,7 +198,7 @@ export function certificatesTests(name: string, it: SuiteTest): void {
       assert.deepEqual(await registry.certificatesOf(device.id, 10), [certificate]);
     });
 
-    it('the end of the n-th newest certificate is found', async (registry) => {
+    it('the pace of the certificates of a device is found', async (registry) => {
       const { device, certificate } = await addDevice(registry, { certificate: { notAfter: after(500) } });
       const of = { device: device.id, issuer: certificate.issuerId };
       await registry.transact(async (tx) => {
@@ -205,10 +207,24 @@ export function certificatesTests(name: string, it: SuiteTest): void {
             sampleCertificate(of, { createdAt: after(at), notAfter: after(1000 - at) }),
           );
       });
-      const ends = await Promise.all(
-        [0, 1, 2, 3, 4].map((newer) => registry.endOfOlderCertificate(device.id, newer)),
+      const pace = (burst: number, unpaced: number) =>
+        registry.certificatePace({ deviceId: device.id, burst, unpaced });
+      const { newest } = await pace(1, 1);
+      assert.deepEqual(newest?.createdAt, after(3));
+      const times = await Promise.all([1, 2, 3, 4, 5].map((number) => pace(number, number)));
+      assert.deepEqual(
+        times.map(({ unpacedEndsAt }) => unpacedEndsAt),
+        [after(997), after(998), after(999), after(500), undefined],
       );
-      assert.deepEqual(ends, [after(997), after(998), after(999), after(500), undefined]);
+      assert.deepEqual(
+        times.map(({ burstBeganAt }) => burstBeganAt),
+        [after(3), after(2), after(1), certificate.createdAt, undefined],
+      );
+      assert.deepEqual(await registry.certificatePace({ deviceId: sampleUlid(), burst: 1, unpaced: 1 }), {
+        newest: undefined,
+        burstBeganAt: undefined,
+        unpacedEndsAt: undefined,
+      });
     });
 
     it('the newest certificate is the newest usable one', async (registry) => {
