@@ -69,6 +69,8 @@ const facts: readonly (readonly [fact: string, pattern: RegExp, places: readonly
       'packages/identity/src/pairing/collect.ts',
       // As a row for other daemons.
       'packages/registry-sql/src/postgres/event-body.ts',
+      // Work that a daemon of a fleet has done.
+      'packages/registry-sql/src/postgres/members.ts',
     ],
   ],
 ];

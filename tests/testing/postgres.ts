@@ -12,10 +12,8 @@ import {
   existsSync,
   globSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   renameSync,
-  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -225,15 +223,13 @@ function newCluster(folder: string, path: string): void {
     { ...owner, cwd: '/', stdio: ['ignore', 'ignore', 'inherit'] },
   );
   mkdirSync(dirname(kept), { recursive: true });
-  const copy = mkdtempSync(`${kept}-`);
-  copyFolder(folder, join(copy, 'data'));
+  const copy = join(temporaryFolder(dirname(kept)), 'data');
+  copyFolder(folder, copy);
   try {
-    renameSync(join(copy, 'data'), kept);
+    renameSync(copy, kept);
   } catch (error) {
     // Another test has just kept one.
     if (!existsSync(kept)) throw error;
-  } finally {
-    rmSync(copy, { recursive: true });
   }
 }
 
