@@ -26,6 +26,7 @@ export const commandModules: readonly CommandModule[] = [
   { words: ['ca'], load: async () => (await import('./commands/ca.ts')).addCa },
   { words: ['audit'], load: async () => (await import('./commands/audit.ts')).addAudit },
   { words: ['console'], load: async () => (await import('./commands/console.ts')).addConsole },
+  { words: ['fleet'], load: async () => (await import('./commands/fleet.ts')).addFleet },
   { words: ['passkeys'], load: async () => (await import('./commands/passkeys.ts')).addPasskeys },
   {
     words: ['completion', 'complete'],

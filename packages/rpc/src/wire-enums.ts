@@ -12,6 +12,7 @@ import {
   DeviceOrder,
   DeviceRole,
   DeviceState,
+  DueWork_What,
   ExplainResponse_Advice,
   ExplainResponse_Decision,
   ExplainResponse_Kind,
@@ -109,6 +110,13 @@ export const rotationPhases = wireWords<RootRotation_Phase>()({
   none: RootRotation_Phase.NONE,
   prepared: RootRotation_Phase.PREPARED,
   activated: RootRotation_Phase.ACTIVATED,
+});
+
+/** Work that one daemon of a fleet does for all of them. */
+export const dueWorks = wireWords<DueWork_What>()({
+  authorities: DueWork_What.AUTHORITIES,
+  expiries: DueWork_What.EXPIRIES,
+  'revocation lists': DueWork_What.REVOCATION_LISTS,
 });
 
 /** Parts of the daemon that can fail while the daemon keeps running. */

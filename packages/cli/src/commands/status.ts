@@ -13,9 +13,9 @@ import {
 import type { Command } from 'commander';
 import { type Admin, withAdmin } from '../admin.ts';
 import { type Cli, followUp } from '../cli.ts';
+import { fleetJson, fleetTable } from '../fleet-view.ts';
 import { withExamples } from '../help.ts';
 import { adviceStep, nextStep } from '../next-step.ts';
-import { printable } from '../printable.ts';
 import { resolveId, wholeId } from '../reference.ts';
 import { fields } from '../table.ts';
 import { formatSpan, formatTime, isoTime, withLocalTimes } from '../time.ts';
@@ -58,14 +58,7 @@ async function status(cli: Cli): Promise<void> {
       connected: reply.connected,
       pending_requests: reply.pendingRequests,
       live_codes: reply.liveCodes,
-      daemons: reply.daemons.map((each) => ({
-        id: each.id,
-        version: each.version,
-        endpoints: each.endpoints,
-        started_at: isoTime(each.startedAtMs),
-        seen_at: isoTime(each.seenAtMs),
-        is_this: each.isThis,
-      })),
+      ...fleetJson(reply),
       backup: reply.backup ? backupJson(reply.backup) : null,
       problems: reply.problems.map(({ part, code, message }) => ({
         part: daemonParts.show(part),
@@ -85,7 +78,6 @@ async function status(cli: Cli): Promise<void> {
         ['devices', `${reply.devices}, ${reply.connected} connected`],
         ['requests', String(reply.pendingRequests)],
         ['open codes', String(reply.liveCodes)],
-        ...reply.daemons.map((each) => ['shares', daemonLine(each, reply.daemonTimeMs)] as const),
         ...(reply.backup ? [['last backup', backupWords(cli, reply.backup)] as const] : []),
       ]);
       const problems = reply.problems.map(({ part, code, message }) => {
@@ -96,20 +88,12 @@ async function status(cli: Cli): Promise<void> {
         reply.pendingRequests === 0
           ? []
           : [`A device is waiting for your decision: ${followUp(cli, 'pairing list')}`];
-      return [about, ...problems, ...waiting].join('\n\n');
+      const fleet = reply.daemons.length > 0 ? [fleetTable(cli, reply)] : [];
+      return [about, ...fleet, ...problems, ...waiting].join('\n\n');
     },
   );
 }
 
-/** One of the daemons that share the registry. */
-function daemonLine(each: StatusReply['daemons'][number], nowMs: bigint): string {
-  const seen = each.isThis
-    ? 'this daemon'
-    : `seen ${formatSpan(Math.max(0, Number(nowMs - each.seenAtMs)))} ago`;
-  return [each.id, each.version, ...each.endpoints, seen].map(printable).join('  ');
-}
-
-type StatusReply = Awaited<ReturnType<Admin['getStatus']>>;
 type Backup = NonNullable<Awaited<ReturnType<Admin['getStatus']>>['backup']>;
 
 function backupJson({ folder, lastAtMs, lastBytes, nextAtMs }: Backup) {

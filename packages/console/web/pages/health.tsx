@@ -1,6 +1,6 @@
 // The state of the daemon, now and in the last hour.
 
-import { type GetHealthResponse, listenerNames } from '@palyra/rpc/admin';
+import { dueWorks, type GetHealthResponse, type GetStatusResponse, listenerNames } from '@palyra/rpc/admin';
 import { Fragment } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { admin, problemText, withStep } from '../admin.ts';
@@ -54,12 +54,62 @@ export function Health() {
           </dl>
         </section>
       )}
+      {daemon && daemon.daemons.length > 0 && <Fleet status={daemon} />}
       {health && (
         <>
           <Charts title="Now" health={health} counter={false} />
           <Charts title="Counted since the start" health={health} counter />
         </>
       )}
+    </>
+  );
+}
+
+/** The daemons that share the registry. */
+function Fleet({ status }: { status: GetStatusResponse }) {
+  const doneBy = (id: string) =>
+    status.dueWork
+      .filter(({ daemon }) => daemon === id)
+      .map(({ what, atMs }) => `${dueWorks.show(what)} ${span(now.value - Number(atMs))} ago`);
+  return (
+    <section class="card" aria-label="Daemons">
+      <h2>Daemons</h2>
+      {status.daemons.map((each) => (
+        <section key={each.id} aria-label={`Daemon ${each.id}`}>
+          <h3 class="mono">{each.id}</h3>
+          <dl class="pairs">
+            <dt>State</dt>
+            <dd>
+              {each.isGone ? 'Gone: ' : ''}
+              {each.isThis ? 'this daemon' : `seen ${span(now.value - Number(each.seenAtMs))} ago`}
+            </dd>
+            <dt>Version</dt>
+            <dd>{each.version}</dd>
+            <dt>Endpoints</dt>
+            <dd class="mono">{each.endpoints.join(', ')}</dd>
+            <dt>Devices</dt>
+            <dd>{`${each.devices} connected, ${each.connections} connections`}</dd>
+            <dt>Database</dt>
+            <dd>{`${each.databaseMs.toFixed(1)} ms`}</dd>
+            <dt>Last to do</dt>
+            <dd>{doneBy(each.id).join(', ') || 'nothing'}</dd>
+          </dl>
+          {each.isGone && <Forget id={each.id} />}
+        </section>
+      ))}
+    </section>
+  );
+}
+
+function Forget({ id }: { id: string }) {
+  const [problem, setProblem] = useState('');
+  const forget = () => admin.forgetDaemon({ id }).catch((error) => setProblem(problemText(error)));
+  return (
+    <>
+      <button type="button" onClick={forget}>
+        Forget this daemon
+      </button>
+      <Problem text={problem} />
     </>
   );
 }

@@ -19,7 +19,7 @@ export interface AdminServiceOptions {
   /** Which devices are connected, to whichever daemon of the fleet. */
   readonly connections: Connections;
   /** Undefined for a registry in a file, which only this daemon has. */
-  readonly fleet: Pick<FleetPlace, 'id' | 'members'> | undefined;
+  readonly fleet: Pick<FleetPlace, 'id' | 'members' | 'forget' | 'channels' | 'dueWork'> | undefined;
   readonly home: string;
   readonly version: string;
   readonly startedAt: Date;

@@ -6,6 +6,7 @@ import { auditMethods } from './audit.ts';
 import { authorityMethods } from './authority.ts';
 import { capabilityMethods } from './capabilities.ts';
 import { deviceMethods } from './devices.ts';
+import { fleetMethods } from './fleet.ts';
 import { millis } from './messages.ts';
 import type { AdminServiceOptions } from './options.ts';
 import { pairingMethods } from './pairings.ts';
@@ -23,6 +24,7 @@ export function adminRoutes(options: AdminServiceOptions) {
     ...authorityMethods(options),
     ...auditMethods(options),
     ...passkeyMethods(options),
+    ...fleetMethods(options),
     createConsoleLogin() {
       const { url, expiresAt } = options.consoleLogin();
       return { url, expiresAtMs: millis(expiresAt) };

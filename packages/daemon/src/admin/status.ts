@@ -8,6 +8,7 @@ import { RowNames, toWireAudit } from './audit.ts';
 import { untilStopped } from './call.ts';
 import { toWireDevice } from './devices.ts';
 import { explain } from './explain.ts';
+import { wireFleet } from './fleet.ts';
 import { millis } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 import { toWirePairing } from './pairings.ts';
@@ -61,11 +62,11 @@ function toWireBackup({ folder, last, nextAt }: BackupSchedule) {
 }
 
 async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
-  const [counts, problems, connected, daemons] = await Promise.all([
+  const [counts, problems, connected, fleet] = await Promise.all([
     identity.registry.counts(),
     options.problems(),
     options.connections.count(),
-    options.fleet?.members() ?? [],
+    wireFleet(options.fleet),
   ]);
   return {
     daemonId: identity.daemonId,
@@ -82,14 +83,7 @@ async function toWireStatus({ identity, ...options }: AdminServiceOptions) {
     liveCodes: counts.waitingCodes,
     version: options.version,
     home: options.home,
-    daemons: daemons.map(({ id, version, endpoints, startedAt, seenAt }) => ({
-      id,
-      version,
-      endpoints: [...new Set(Object.values(endpoints).flat())],
-      startedAtMs: millis(startedAt),
-      seenAtMs: millis(seenAt),
-      isThis: id === options.fleet?.id,
-    })),
+    ...fleet,
     ...(options.backups && { backup: toWireBackup(options.backups) }),
     problems: problems.map(({ part, error: { code, message } }) => ({
       part: daemonParts.toWire(part),

@@ -31,6 +31,7 @@ const asks: { readonly [Name in keyof Methods]: Rule<Name> } = {
   revokeCertificate: false,
   rejectPairing: false,
   renameDevice: false,
+  forgetDaemon: false,
   renewDevices: false,
   executeCapability: false,
   getStatus: false,

@@ -12,6 +12,7 @@ import { onThisMachine, type Place, placesOf, unusablePlaces } from '../listener
 import { withoutQuic } from '../problems.ts';
 import { tryToken } from './ca-key.ts';
 import { examineBackups } from './doctor-backup.ts';
+import { examineFleet } from './doctor-fleet.ts';
 import { examineRegistry, takesPin } from './doctor-registry.ts';
 import { type Find, type Finding, problem, problemOf } from './finding.ts';
 import { findDaemon } from './home.ts';
@@ -115,6 +116,7 @@ export async function examineHome(
         return [];
       }),
     );
+    await find('fleet', () => examineFleet(config));
     // Last, because it changes what programs that are started later trust.
     await find('quic', async () => examineQuic(config));
   } finally {

@@ -174,6 +174,12 @@ export async function sizeOfSharedRegistry(config: SharedDatabaseConfig): Promis
   return sizeOfPostgresRegistry(await readUrl(config));
 }
 
+/** The daemons of the fleet. @throws as `lookAtSharedRegistry` */
+export async function lookAtSharedFleet(config: SharedDatabaseConfig): Promise<readonly FleetMember[]> {
+  const { lookAtFleet } = await import('@palyra/registry-sql/postgres');
+  return lookAtFleet(await readUrl(config));
+}
+
 /**
  * All daemons have the same key, so none of them makes it. A passphrase gives all of them the same one, by a header in the
  * database.

@@ -12,6 +12,7 @@ import type { Tables } from '../tables.ts';
 import { parsePostgresUrl } from './address.ts';
 import { movedAway, wentBack } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
+import { type FleetMember, memberOf } from './members.ts';
 import { mustHold, PostgresRegistry } from './registry.ts';
 import { PostgresReader } from './snapshot.ts';
 import { compiler, fleetStatements } from './statements.ts';
@@ -95,6 +96,20 @@ export async function lookAtPostgresRegistry<T>(
     return await look(reader);
   } finally {
     await reader.close();
+  }
+}
+
+/** The daemons that share a database, and what they did last for all. @throws as `lookAtPostgresRegistry` */
+export async function lookAtFleet(url: string): Promise<readonly FleetMember[]> {
+  const address = await parsePostgresUrl(url);
+  const connection = await PostgresConnection.open(address);
+  try {
+    await mustBeMigrated(kyselyOn(connection), migrations);
+    return (await connection.all(fleetStatements().daemons({}))).map(memberOf);
+  } catch (error) {
+    throw storeError(error, address.name);
+  } finally {
+    await connection.close();
   }
 }
 

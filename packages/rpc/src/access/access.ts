@@ -64,6 +64,7 @@ export const access: Readonly<Record<string, Caller>> = Object.freeze<Record<str
   'palyra.admin.v1.AdminService/Explain': 'operator',
   'palyra.admin.v1.AdminService/Watch': 'operator',
   'palyra.admin.v1.AdminService/GetHealth': 'operator',
+  'palyra.admin.v1.AdminService/ForgetDaemon': 'operator',
   'palyra.admin.v1.AdminService/ListPasskeys': 'local operator',
   'palyra.admin.v1.AdminService/RemovePasskey': 'local operator',
   'palyra.admin.v1.AdminService/BeginPasskey': 'local operator',

@@ -106,6 +106,13 @@ export declare type GetStatusResponse = Message<"palyra.admin.v1.GetStatusRespon
   daemons: FleetDaemon[];
 
   /**
+   * Empty for a registry in a file.
+   *
+   * @generated from field: repeated palyra.admin.v1.DueWork due_work = 16;
+   */
+  dueWork: DueWork[];
+
+  /**
    * Absent if no backups are scheduled.
    *
    * @generated from field: palyra.admin.v1.ScheduledBackups backup = 15;
@@ -136,7 +143,7 @@ export declare type FleetDaemon = Message<"palyra.admin.v1.FleetDaemon"> & {
   version: string;
 
   /**
-   * The configured endpoints.
+   * Where devices reach it.
    *
    * @generated from field: repeated string endpoints = 3;
    */
@@ -160,6 +167,34 @@ export declare type FleetDaemon = Message<"palyra.admin.v1.FleetDaemon"> & {
    * @generated from field: bool is_this = 6;
    */
   isThis: boolean;
+
+  /**
+   * It has given no sign of life for a minute.
+   *
+   * @generated from field: bool is_gone = 7;
+   */
+  isGone: boolean;
+
+  /**
+   * Devices whose channel it has.
+   *
+   * @generated from field: uint32 devices = 8;
+   */
+  devices: number;
+
+  /**
+   * Open connections to its listeners, at its last sign of life.
+   *
+   * @generated from field: uint32 connections = 9;
+   */
+  connections: number;
+
+  /**
+   * Its last round trip to the database.
+   *
+   * @generated from field: double database_ms = 10;
+   */
+  databaseMs: number;
 };
 
 /**
@@ -167,6 +202,98 @@ export declare type FleetDaemon = Message<"palyra.admin.v1.FleetDaemon"> & {
  * Use `create(FleetDaemonSchema)` to create a new message.
  */
 export declare const FleetDaemonSchema: GenMessage<FleetDaemon>;
+
+/**
+ * Work that one daemon of a fleet does for all of them, and which one did it last.
+ *
+ * @generated from message palyra.admin.v1.DueWork
+ */
+export declare type DueWork = Message<"palyra.admin.v1.DueWork"> & {
+  /**
+   * @generated from field: palyra.admin.v1.DueWork.What what = 1;
+   */
+  what: DueWork_What;
+
+  /**
+   * @generated from field: string daemon = 2;
+   */
+  daemon: string;
+
+  /**
+   * @generated from field: int64 at_ms = 3;
+   */
+  atMs: bigint;
+};
+
+/**
+ * Describes the message palyra.admin.v1.DueWork.
+ * Use `create(DueWorkSchema)` to create a new message.
+ */
+export declare const DueWorkSchema: GenMessage<DueWork>;
+
+/**
+ * @generated from enum palyra.admin.v1.DueWork.What
+ */
+export enum DueWork_What {
+  /**
+   * @generated from enum value: WHAT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Made or changed an authority, such as a new issuing CA.
+   *
+   * @generated from enum value: WHAT_AUTHORITIES = 1;
+   */
+  AUTHORITIES = 1,
+
+  /**
+   * Ended codes and requests whose time was over.
+   *
+   * @generated from enum value: WHAT_EXPIRIES = 2;
+   */
+  EXPIRIES = 2,
+
+  /**
+   * @generated from enum value: WHAT_REVOCATION_LISTS = 3;
+   */
+  REVOCATION_LISTS = 3,
+}
+
+/**
+ * Describes the enum palyra.admin.v1.DueWork.What.
+ */
+export declare const DueWork_WhatSchema: GenEnum<DueWork_What>;
+
+/**
+ * Removes a daemon of the fleet that is gone: it is no longer shown, and its certificate is no longer that of a peer.
+ *
+ * @generated from message palyra.admin.v1.ForgetDaemonRequest
+ */
+export declare type ForgetDaemonRequest = Message<"palyra.admin.v1.ForgetDaemonRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message palyra.admin.v1.ForgetDaemonRequest.
+ * Use `create(ForgetDaemonRequestSchema)` to create a new message.
+ */
+export declare const ForgetDaemonRequestSchema: GenMessage<ForgetDaemonRequest>;
+
+/**
+ * @generated from message palyra.admin.v1.ForgetDaemonResponse
+ */
+export declare type ForgetDaemonResponse = Message<"palyra.admin.v1.ForgetDaemonResponse"> & {
+};
+
+/**
+ * Describes the message palyra.admin.v1.ForgetDaemonResponse.
+ * Use `create(ForgetDaemonResponseSchema)` to create a new message.
+ */
+export declare const ForgetDaemonResponseSchema: GenMessage<ForgetDaemonResponse>;
 
 /**
  * @generated from message palyra.admin.v1.ScheduledBackups
@@ -3024,6 +3151,14 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetHealthRequestSchema;
     output: typeof GetHealthResponseSchema;
+  },
+  /**
+   * @generated from rpc palyra.admin.v1.AdminService.ForgetDaemon
+   */
+  forgetDaemon: {
+    methodKind: "unary";
+    input: typeof ForgetDaemonRequestSchema;
+    output: typeof ForgetDaemonResponseSchema;
   },
   /**
    * @generated from rpc palyra.admin.v1.AdminService.ListPasskeys
