@@ -20,8 +20,6 @@ const rights = {
   ledger: 'select, update',
   events: 'select, insert, delete',
   daemons: 'select, insert, update, delete',
-  channels: 'select, insert, update, delete',
-  due_work: 'select, insert, update',
   secrets: 'select, insert, update, delete',
   rates: 'select, insert, update, delete',
   revocation_lists: 'select, insert, update',
