@@ -83,7 +83,8 @@ export async function prepareForRole(url: string, servedBy: string): Promise<voi
   try {
     await prepareDatabase(connection);
     await connection.execute(
-      `begin; grant usage on schema public to ${servedBy}; ${sqlForRights(servedBy)}; commit`,
+      // A cluster that was upgraded from PostgreSQL 14 lets everybody make tables.
+      `begin; revoke create on schema public from public; grant usage on schema public to ${servedBy}; ${sqlForRights(servedBy)}; commit`,
     );
   } finally {
     await connection.close();
