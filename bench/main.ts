@@ -26,7 +26,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   handshake,
   rpc,
   revoke,
-  fleet: sharedFleet,
+  ...sharedFleet,
   revocation_list: revocationList,
   disk,
   renew,
@@ -63,7 +63,7 @@ async function main(): Promise<number> {
   }
   const only = options.only ?? '';
   const wanted = Object.entries(families).filter(
-    ([name]) => name.startsWith(only) || only.startsWith(`${name}.`),
+    ([name]) => name.startsWith(only) || `${only}.`.startsWith(`${name}.`),
   );
   if (wanted.length === 0) {
     console.error(`No figure starts with "${only}".\n\n${usage}`);
@@ -72,7 +72,8 @@ async function main(): Promise<number> {
 
   if (!options.json) console.log(`${describeMachine()}\n`);
   const figures: Record<string, Figure> = {};
-  for (const [, measure] of wanted) {
+  // One measurement can have several names.
+  for (const measure of new Set(wanted.map(([, each]) => each))) {
     for (const [name, figure] of Object.entries(await measure(showProgress))) {
       if (!name.startsWith(only)) continue;
       figures[name] = figure;

@@ -6,6 +6,7 @@ import { createClient } from '@connectrpc/connect';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
+import type { FleetMember } from './fleet-server.ts';
 import { type Figures, quantile } from './measure.ts';
 import type { Revoked } from './operator.ts';
 import { answerOf } from './server-process.ts';
@@ -13,7 +14,8 @@ import { FleetDaemon, type SharedSettings } from './shared-fleet-daemon.ts';
 
 const devices = 1_000;
 /** Devices that are connected at the same time; each takes six connections. */
-const connected = 50;
+const connected = 20;
+const dialLanes = 4;
 const callLanes = 8;
 const quic = createQuic();
 
@@ -53,11 +55,7 @@ export async function fleetRevocations(settings: SharedSettings): Promise<Figure
   };
   const lanes = Array.from({ length: callLanes }, callLane);
   for (let from = 0; from < devices; from += connected) {
-    present = await Promise.all(
-      first.members
-        .slice(from, from + connected)
-        .map(({ enrollment }, index) => connect(enrollment, daemons, index)),
-    );
+    present = await connectAll(first.members.slice(from, from + connected), daemons);
     for (const [index, victim] of present.entries()) {
       slipped += await revoke(victim, operators[index % operators.length]!, daemons, delays);
       present[index] = { ...victim, calling: [] };
@@ -95,6 +93,22 @@ async function operatorAt(socket: string): Promise<ChildProcess> {
 }
 
 const now = () => performance.timeOrigin + performance.now();
+
+async function connectAll(
+  members: readonly FleetMember[],
+  daemons: readonly FleetDaemon[],
+): Promise<Victim[]> {
+  const waiting = [...members.entries()];
+  const victims: Victim[] = [];
+  const lane = async () => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const [index, { enrollment }] = next;
+      victims.push(await connect(enrollment, daemons, index));
+    }
+  };
+  await Promise.all(Array.from({ length: dialLanes }, lane));
+  return victims;
+}
 
 async function connect(
   enrollment: PairedEnrollment,

@@ -46,6 +46,7 @@ const missing = needed.filter(([command]) => !isInPath(command)).map(([, debian]
 // Debian's own python3: another one may come first in PATH, and would not find Debian's packages.
 if (!runs(['/usr/bin/python3', '-c', 'import importlib.util as u; assert u.find_spec("grpc")']))
   missing.push('python3-grpcio');
+if (!runs(['/usr/bin/python3', '-c', 'import yaml'])) missing.push('python3-yaml');
 for (const [library, debian] of [
   ['grpc', 'golang-google-grpc-dev'],
   ['protobuf', 'golang-google-protobuf-dev'],

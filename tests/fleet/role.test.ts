@@ -40,6 +40,8 @@ describe('a role with the least rights', { skip: missingPostgres }, () => {
       input: stdout,
       cwd: '/',
     });
+    // As after an upgrade from PostgreSQL 14.
+    await fleet.server.sql(database, 'grant create on schema public to public');
     const given = await fleet.settings();
     const url = fleet.server.url(database, serveAs);
     const settings: FleetSettings = {
@@ -110,6 +112,7 @@ describe('a role with the least rights', { skip: missingPostgres }, () => {
 
   test('needs the tables from their owner, and says so', async (t) => {
     const { settings, prepare } = await setUp();
+    await fleet.server.sql(settings.url, 'revoke create on schema public from public');
     await assert.rejects(fleet.start(t, 1, {}, settings), {
       code: 'STORE_PERMISSIONS',
       message: /registry prepare/,

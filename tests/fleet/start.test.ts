@@ -215,6 +215,20 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     });
   });
 
+  test('a text that PostgreSQL cannot store is refused as input, so no registry in a file has one', async (t) => {
+    const nul = 'a\u0000b';
+    const daemons = [await TestDaemon.start(t), (await fleet.start(t, 1))[0]!];
+    for (const daemon of daemons) {
+      const device = await makeDevice();
+      await pair(daemon, device);
+      const { id } = device.identity;
+      await assert.rejects(daemon.admin.renameDevice({ id, name: nul }));
+      await daemon.admin.revokeDevice({ id, reason: nul }).catch(() => {});
+      const texts = JSON.stringify(await daemon.running.identity.registry.audit({ limit: 100 }));
+      assert.doesNotMatch(texts, /[^\\]\\u0000/);
+    }
+  });
+
   test('a home with a registry in a file does not forget it', async (t) => {
     const home = temporaryFolder();
     const alone = await TestDaemon.start(t, { home });

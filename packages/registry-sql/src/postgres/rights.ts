@@ -20,8 +20,6 @@ const rights = {
   ledger: 'select, update',
   events: 'select, insert, delete',
   daemons: 'select, insert, update, delete',
-  channels: 'select, insert, update, delete',
-  due_work: 'select, insert, update',
   secrets: 'select, insert, update, delete',
   rates: 'select, insert, update, delete',
   revocation_lists: 'select, insert, update',
@@ -83,7 +81,8 @@ export async function prepareForRole(url: string, servedBy: string): Promise<voi
   try {
     await prepareDatabase(connection);
     await connection.execute(
-      `begin; grant usage on schema public to ${servedBy}; ${sqlForRights(servedBy)}; commit`,
+      // A cluster that was upgraded from PostgreSQL 14 lets everybody make tables.
+      `begin; revoke create on schema public from public; grant usage on schema public to ${servedBy}; ${sqlForRights(servedBy)}; commit`,
     );
   } finally {
     await connection.close();
