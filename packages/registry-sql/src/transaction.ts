@@ -1,4 +1,5 @@
-// One change of the registry in SQL. The caller begins, commits and rolls back the transaction.
+// One change of the registry in SQL. The caller begins, commits and rolls back the transaction. The head of the audit is
+// in memory during a commit, and written once.
 
 import { IdentityError } from '@palyra/identity';
 import type {
@@ -15,6 +16,7 @@ import type {
 } from '@palyra/identity/registry';
 import { deviceNotFound } from '@palyra/identity/registry';
 import type { Ulid } from '@palyra/identity/values';
+import type { Executor } from './executor.ts';
 import { SqlReads } from './reads.ts';
 import { nextAuditRow } from './rows/audit.ts';
 import { authorityRow } from './rows/authority.ts';
@@ -23,10 +25,27 @@ import { milliseconds } from './rows/column.ts';
 import { deviceRow } from './rows/device.ts';
 import { pairingRow } from './rows/pairing.ts';
 import { revocationRow } from './rows/revocation.ts';
+import type { Statements } from './statements.ts';
+
+export interface AuditHead {
+  readonly seq: number;
+  readonly hash: string;
+}
 
 export class SqlTransaction extends SqlReads implements RegistryTransaction {
   /** Events for subscribers after the commit. */
   readonly events: RegistryEvent[] = [];
+  #head: AuditHead;
+
+  /** @param head of the audit before the change. The caller writes the head after all changes of a commit. */
+  constructor(executor: Executor, statements: Statements, head: AuditHead) {
+    super(executor, statements);
+    this.#head = head;
+  }
+
+  get head(): AuditHead {
+    return this.#head;
+  }
 
   async insertDevice(device: Device): Promise<void> {
     await this.executor.run(this.statements.insertDevice(deviceRow(device)));
@@ -95,9 +114,15 @@ export class SqlTransaction extends SqlReads implements RegistryTransaction {
   }
 
   async appendAudit(event: AuditEvent): Promise<void> {
-    const row = nextAuditRow(event, await this.auditHead());
+    const row = nextAuditRow(event, this.#head);
     await this.executor.run(this.statements.insertAudit(row));
-    await this.executor.run(this.statements.moveAuditHead({ audit_seq: row.seq, audit_hash: row.hash }));
+    this.#head = { seq: row.seq, hash: row.hash };
+  }
+
+  override async auditHead(): Promise<AuditHead> {
+    // A finished transaction throws.
+    await this.executor.all(this.statements.auditHead({}));
+    return this.#head;
   }
 
   emit(event: RegistryEvent): void {

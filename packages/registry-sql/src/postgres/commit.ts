@@ -5,12 +5,13 @@ import type { RegistryTransaction } from '@palyra/identity/registry';
 import type { CompiledQuery } from 'kysely';
 import type { Executor } from '../executor.ts';
 import type { Statements } from '../statements.ts';
+import type { AuditHead } from '../transaction.ts';
 import type { PostgresConnection } from './connection.ts';
 import { encodeEvent, type FleetEvent } from './event-body.ts';
 import type { Link } from './link.ts';
 import { beginAndLock, type FleetStatements } from './statements.ts';
 import { sqlState } from './store-error.ts';
-import { type AuditHead, PostgresTransaction } from './transaction.ts';
+import { PostgresTransaction } from './transaction.ts';
 
 /** A change that waits for its turn. */
 export interface Change {

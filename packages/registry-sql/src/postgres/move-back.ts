@@ -3,6 +3,7 @@
 
 import { IdentityError } from '@palyra/identity';
 import { withReadOnly } from '../sqlite/read-only.ts';
+import type { AuditHead } from '../transaction.ts';
 import { parsePostgresUrl } from './address.ts';
 import { movedAway } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
@@ -11,7 +12,6 @@ import { writeSqliteFile } from './file-copy.ts';
 import { mustBePrepared } from './open.ts';
 import { mustHold } from './registry.ts';
 import { fleetStatements } from './statements.ts';
-import type { AuditHead } from './transaction.ts';
 import {
   certificatesIn,
   type Moved,

@@ -9,6 +9,7 @@ import { fleetTables } from '../migrations/0002-fleet.ts';
 import { peerTables } from '../migrations/0003-peers.ts';
 import { type Statements, statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
+import type { AuditHead } from '../transaction.ts';
 import { parsePostgresUrl } from './address.ts';
 import { movedAway, wentBack } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
@@ -18,7 +19,6 @@ import { PostgresReader } from './snapshot.ts';
 import { compiler, fleetStatements } from './statements.ts';
 import { sqlState, storeError } from './store-error.ts';
 import { textInBytes } from './text.ts';
-import type { AuditHead } from './transaction.ts';
 
 const migrations = {
   '0001-registry': registryTables({ bytes: 'bytea', sequence: 'bigint', text: textInBytes }),

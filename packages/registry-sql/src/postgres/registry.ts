@@ -12,6 +12,7 @@ import {
 } from '@palyra/identity/registry';
 import { SqlReads } from '../reads.ts';
 import type { Statements } from '../statements.ts';
+import type { AuditHead } from '../transaction.ts';
 import type { PostgresAddress } from './address.ts';
 import { daemonGoneMs, PostgresChannels } from './channels.ts';
 import { type Change, commitTogether, hasRow, movedAway, wentBack } from './commit.ts';
@@ -34,7 +35,6 @@ import { ReadIndex } from './read-index.ts';
 import { Readers } from './readers.ts';
 import { PostgresReader } from './snapshot.ts';
 import { type FleetStatements, fleetStatements } from './statements.ts';
-import type { AuditHead } from './transaction.ts';
 
 /** Most changes in one commit, because other daemons wait for it. */
 const changesTogether = 32;

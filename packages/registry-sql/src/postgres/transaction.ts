@@ -1,7 +1,6 @@
 // One change of the registry in PostgreSQL. The head of the ledger is in memory while its row is locked, and written once.
 
 import type {
-  AuditEvent,
   AuthorityRecord,
   AuthorityState,
   CertificateState,
@@ -9,31 +8,13 @@ import type {
   Revocation,
 } from '@palyra/identity/registry';
 import type { Ulid } from '@palyra/identity/values';
-import type { Executor } from '../executor.ts';
-import { nextAuditRow } from '../rows/audit.ts';
-import type { Statements } from '../statements.ts';
 import { SqlTransaction } from '../transaction.ts';
 import type { FleetEvent } from './event-body.ts';
 
-export interface AuditHead {
-  readonly seq: number;
-  readonly hash: string;
-}
-
 export class PostgresTransaction extends SqlTransaction {
-  #head: AuditHead;
   #movesStandings = false;
   #movesAuthorities = false;
   #revocations = 0;
-
-  constructor(executor: Executor, statements: Statements, head: AuditHead) {
-    super(executor, statements);
-    this.#head = head;
-  }
-
-  get head(): AuditHead {
-    return this.#head;
-  }
 
   /** The events for the other daemons. They include changes of a standing without an event for listeners. */
   get told(): readonly FleetEvent[] {
@@ -82,17 +63,5 @@ export class PostgresTransaction extends SqlTransaction {
   override async moveAuthority(id: Ulid, from: AuthorityState, to: AuthorityState): Promise<boolean> {
     this.#movesAuthorities = true;
     return super.moveAuthority(id, from, to);
-  }
-
-  override async appendAudit(event: AuditEvent): Promise<void> {
-    const row = nextAuditRow(event, this.#head);
-    await this.executor.run(this.statements.insertAudit(row));
-    this.#head = { seq: row.seq, hash: row.hash };
-  }
-
-  override async auditHead(): Promise<AuditHead> {
-    // A finished transaction throws.
-    await this.executor.all(this.statements.auditHead({}));
-    return this.#head;
   }
 }

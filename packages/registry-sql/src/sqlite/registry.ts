@@ -15,14 +15,14 @@ import {
   type RegistryReader,
   type RegistryTransaction,
 } from '@palyra/identity/registry';
-import type { CompiledQuery } from 'kysely';
-import type { Executor } from '../executor.ts';
 import { SqlReads } from '../reads.ts';
+import { integer, text, unreadable } from '../rows/column.ts';
 import type { Statements } from '../statements.ts';
-import { SqlTransaction } from '../transaction.ts';
+import { type AuditHead, SqlTransaction } from '../transaction.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { SqliteConnection } from './connection.ts';
 import { Door, OutsideExecutor } from './door.ts';
+import { InsideExecutor } from './inside-executor.ts';
 import type { ChangeLog } from './log.ts';
 
 /** Most changes in one commit. */
@@ -42,6 +42,8 @@ interface Change {
 /** A change that was made or undone. It is answered when the commit is durable. */
 interface Made {
   readonly events: readonly RegistryEvent[];
+  /** Of the audit after the change. */
+  readonly head: AuditHead;
   readonly answer: () => void;
 }
 
@@ -136,14 +138,20 @@ export class SqliteRegistry extends SqlReads implements Registry {
     try {
       this.#mustStore();
       this.#connection.begin();
+      const before = this.#readHead();
+      let head = before;
       while (taken.length < CHANGES_TOGETHER) {
         // A flood of changes must not block the sockets. Changes that arrive meanwhile are made too.
         while (this.#isTurnOver()) await nextTurn();
         const next = this.#waiting.shift();
         if (!next) break;
         taken.push(next);
-        made.push(await this.#make(next));
+        const result = await this.#make(next, head);
+        made.push(result);
+        head = result.head;
       }
+      if (head !== before)
+        this.#connection.run(this.statements.moveAuditHead({ audit_seq: head.seq, audit_hash: head.hash }));
       await this.#commit();
     } catch (error) {
       // Without a transaction, none of the others can be made either.
@@ -200,21 +208,28 @@ export class SqliteRegistry extends SqlReads implements Registry {
     if (failure) throw failure;
   }
 
+  #readHead(): AuditHead {
+    const [row] = this.#connection.all(this.statements.auditHead({}));
+    return row
+      ? { seq: integer(row, 'audit_seq'), hash: text(row, 'audit_hash') }
+      : unreadable('ledger', null);
+  }
+
   /** @throws an error that also undid the earlier changes. */
-  async #make({ work, resolve, reject }: Change): Promise<Made> {
+  async #make({ work, resolve, reject }: Change, head: AuditHead): Promise<Made> {
     const inside = new InsideExecutor(this.#connection);
     this.#connection.beginPart();
     try {
-      const tx = new SqlTransaction(inside, this.statements);
+      const tx = new SqlTransaction(inside, this.statements, head);
       const result = await work(tx);
       inside.end();
       this.#connection.endPart();
-      return { events: tx.events, answer: () => resolve(result) };
+      return { events: tx.events, head: tx.head, answer: () => resolve(result) };
     } catch (error) {
       inside.close();
       if (!this.#connection.isInTransaction) throw error;
       this.#connection.undoPart();
-      return { events: [], answer: () => reject(error) };
+      return { events: [], head, answer: () => reject(error) };
     }
   }
 
@@ -253,46 +268,5 @@ export class SqliteRegistry extends SqlReads implements Registry {
     this.#disk?.before.close();
     await this.#disk?.log.close();
     this.#connection.close();
-  }
-}
-
-/** Runs the statements of one change. */
-class InsideExecutor implements Executor {
-  readonly #connection: SqliteConnection;
-  #over = false;
-  #failure: unknown;
-
-  constructor(connection: SqliteConnection) {
-    this.#connection = connection;
-  }
-
-  async all<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
-    return this.#run(() => this.#connection.all(query));
-  }
-
-  async run(query: CompiledQuery): Promise<number> {
-    return this.#run(() => this.#connection.run(query));
-  }
-
-  /** Throws a failure that `work` ignored, so that half a change is never committed. */
-  end(): void {
-    if (this.#failure) throw this.#failure;
-    this.#over = true;
-  }
-
-  close(): void {
-    this.#over = true;
-  }
-
-  #run<T>(statement: () => T): T {
-    if (this.#over) throw new TypeError('this transaction is over; await everything inside `transact`');
-    // After a failure, SQLite may have left the transaction, and the next statement would commit by itself.
-    if (this.#failure) throw this.#failure;
-    try {
-      return statement();
-    } catch (error) {
-      this.#failure = error;
-      throw error;
-    }
   }
 }
