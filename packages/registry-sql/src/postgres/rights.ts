@@ -23,6 +23,8 @@ const rights = {
   secrets: 'select, insert, update, delete',
   rates: 'select, insert, update, delete',
   revocation_lists: 'select, insert, update',
+  channels: 'select, insert, update, delete',
+  due_work: 'select, insert, update',
   // Each daemon checks the version of the tables.
   [DEFAULT_MIGRATION_TABLE]: 'select',
 } as const satisfies Record<keyof PostgresTables | typeof DEFAULT_MIGRATION_TABLE, string>;
