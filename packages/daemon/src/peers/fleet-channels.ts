@@ -68,8 +68,10 @@ export class FleetChannels implements OtherDaemons {
       if (holder && holder.daemon !== this.#id && !(await this.#yields(holder, agentId))) return false;
       if (await this.#table.claim({ ...wanted, ...(holder && { replaces: holder.claim }) })) return true;
     }
-    // The device connects to other daemons all the time, which must be several agents.
-    return false;
+    throw new IdentityError(
+      'UNREACHABLE',
+      'This device connects to several daemons at the same time. Connect again.',
+    );
   }
 
   release({ deviceId, claim }: Pick<ClaimedChannel, 'deviceId' | 'claim'>): void {
