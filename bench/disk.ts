@@ -1,7 +1,7 @@
 // disk.*: what a slow disk does to everybody who does not wait for it.
 
 import { onBadDisk, skipBadDisk } from '../tests/testing/bad-disk.ts';
-import { FleetProcess, type Live, renewAll } from './fleet.ts';
+import { callSteadily, FleetProcess, type Live, renewAll } from './fleet.ts';
 import { type Figures, interleave, median, type Progress, quantile, ratio } from './measure.ts';
 
 const syncMs = 30;
@@ -72,28 +72,16 @@ class Side {
 
   /** @returns the p99 of its calls, ms. */
   async round(): Promise<number> {
-    let called: Promise<number[]> | undefined;
+    let endCalls: (() => Promise<number[]>) | undefined;
     const onBegin = () => {
-      called = this.#call();
+      endCalls = callSteadily(this.#calling, callEveryMs);
     };
     const when = (_: Live, index: number) => index * renewalEveryMs;
     const { latenciesMs } = await renewAll(this.#renewing, when, { process: this.#process, onBegin });
     for (const each of latenciesMs) this.renewals.push(each);
-    const latencies = (await called) ?? [];
+    const latencies = (await endCalls?.()) ?? [];
     this.calls.push(latencies);
     return quantile(latencies, 0.99);
-  }
-
-  async #call(): Promise<number[]> {
-    const began = performance.now();
-    const answered: Promise<number>[] = [];
-    for (let due = 0; due < devices * renewalEveryMs; due += callEveryMs) {
-      const wait = began + due - performance.now();
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      const { call } = this.#calling[answered.length % callers]!;
-      answered.push(call().then(() => performance.now() - began - due));
-    }
-    return Promise.all(answered);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -155,3 +155,23 @@ export async function renewAll(
   }
   return { tookMs, cpuMs, latenciesMs, busiestSecond: quantile([...seconds.values()], 1) };
 }
+
+/** Calls at fixed times, from one device after another. @returns ends it, with the latencies since those times, ms. */
+export function callSteadily(callers: readonly Live[], everyMs: number): () => Promise<number[]> {
+  const began = performance.now();
+  const answered: Promise<number>[] = [];
+  let isOver = false;
+  const calling = (async () => {
+    for (let due = 0; !isOver; due += everyMs) {
+      const wait = began + due - performance.now();
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      const { call } = callers[answered.length % callers.length]!;
+      answered.push(call().then(() => performance.now() - began - due));
+    }
+  })();
+  return async () => {
+    isOver = true;
+    await calling;
+    return Promise.all(answered);
+  };
+}
