@@ -64,12 +64,9 @@ export class FleetForTests {
       masterKey: settings.masterKey,
       ...extra,
     };
-    const starts = Array.from({ length: count }, async () => {
-      const home = temporaryFolder();
-      mkdirSync(join(home, 'daemon'), { mode: 0o700 });
-      writeFileSync(join(home, 'daemon', 'config.json'), JSON.stringify(config), { mode: 0o600 });
-      return DaemonProcess.start(t, { home });
-    });
+    const starts = Array.from({ length: count }, async () =>
+      DaemonProcess.start(t, { home: homeWith(config) }),
+    );
     return Promise.all(starts);
   }
 
@@ -86,4 +83,12 @@ export class FleetForTests {
     );
     return Promise.all(starts);
   }
+}
+
+/** A home for a daemon with this configuration. */
+export function homeWith(config: DaemonConfigInput): string {
+  const home = temporaryFolder();
+  mkdirSync(join(home, 'daemon'), { mode: 0o700 });
+  writeFileSync(join(home, 'daemon', 'config.json'), JSON.stringify(config), { mode: 0o600 });
+  return home;
 }
