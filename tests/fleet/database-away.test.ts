@@ -3,6 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { createClient } from '@connectrpc/connect';
+import { NodeService } from '@palyra/rpc';
+import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
@@ -29,6 +32,14 @@ describe('a database that is away', { skip: missingPostgres }, () => {
       await expectCode(node.status({}), 'STORE_UNREACHABLE');
       await expectCode(node.status({}), 'STORE_UNREACHABLE');
       await expectCode((await a!.node(enrollment)).status({}), 'STORE_UNREACHABLE');
+      const { address: quicAddress } = a!.running.listeners.find(({ name }) => name === 'quic')!;
+      await expectCode(
+        dialNodeQuic(createQuic(), { ...enrollment, quicAddress }).then((connection) => {
+          a!.closeAtEnd(connection);
+          return createClient(NodeService, connection.transport).status({});
+        }),
+        'STORE_UNREACHABLE',
+      );
       await assert.rejects(other.status({}), 'what was revoked is not accepted either');
       await expectCode(a!.admin.mintCode({}), 'STORE_UNREACHABLE');
     } finally {

@@ -11,6 +11,7 @@ const base = 0x5041_0000;
 const byFamily: Readonly<Partial<Record<ErrorFamily, number>>> = {
   internal: 0x000,
   unreachable: 0x000,
+  store: 0x000,
   invalid: 0x100,
   unauthenticated: 0x200,
   refused: 0x200,
@@ -21,6 +22,7 @@ const byFamily: Readonly<Partial<Record<ErrorFamily, number>>> = {
 const inFamily = {
   INTERNAL: 0x02,
   UNREACHABLE: 0x03,
+  STORE_UNREACHABLE: 0x04,
 
   MESSAGE_INVALID: 0x01,
   MESSAGE_TOO_LARGE: 0x02,
