@@ -65,12 +65,9 @@ export class FleetForTests {
       masterKey: settings.masterKey,
       ...extra,
     };
-    const starts = Array.from({ length: count }, async () => {
-      const home = temporaryFolder();
-      mkdirSync(join(home, 'daemon'), { mode: 0o700 });
-      writeFileSync(join(home, 'daemon', 'config.json'), JSON.stringify(config), { mode: 0o600 });
-      return DaemonProcess.start(t, { home, env });
-    });
+    const starts = Array.from({ length: count }, async () =>
+      DaemonProcess.start(t, { home: homeWith(config), env }),
+    );
     return Promise.all(starts);
   }
 
@@ -87,4 +84,12 @@ export class FleetForTests {
     );
     return Promise.all(starts);
   }
+}
+
+/** A home for a daemon with this configuration. */
+export function homeWith(config: DaemonConfigInput): string {
+  const home = temporaryFolder();
+  mkdirSync(join(home, 'daemon'), { mode: 0o700 });
+  writeFileSync(join(home, 'daemon', 'config.json'), JSON.stringify(config), { mode: 0o600 });
+  return home;
 }

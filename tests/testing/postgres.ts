@@ -140,6 +140,43 @@ export class PostgresServer {
     await this.#end('SIGQUIT');
   }
 
+  /** Stops each of its processes where it is, until `resume`. */
+  pause(): void {
+    for (const pid of this.#processes()) signalIfThere(pid, 'SIGSTOP');
+  }
+
+  resume(): void {
+    for (const pid of this.#processes()) signalIfThere(pid, 'SIGCONT');
+  }
+
+  /** Kills one of its processes. The server then ends every connection, recovers, and goes on. */
+  async killOne(): Promise<void> {
+    const [row] = await this.sql(
+      'postgres',
+      `select pid from pg_stat_activity where backend_type = 'client backend' and application_name = 'palyra' limit 1`,
+    );
+    if (!row) return;
+    const pids = this.#processes();
+    signalIfThere(Number(row.pid), 'SIGKILL');
+    await until(
+      'every process was replaced',
+      () => !this.#processes().some((pid) => pid !== pids[0] && pids.includes(pid)),
+    );
+    await until('it has recovered', () =>
+      this.sql('postgres', 'select 1').then(
+        () => true,
+        () => false,
+      ),
+    );
+  }
+
+  #processes(): number[] {
+    const pid = this.#server?.pid;
+    if (pid === undefined) return [];
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return [pid, ...children.split(' ').filter(Boolean).map(Number)];
+  }
+
   async #end(signal: NodeJS.Signals): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -236,6 +273,14 @@ function newCluster(folder: string, path: string): void {
 /** With owners, permissions and links. */
 function copyFolder(from: string, to: string): void {
   execFileSync('cp', ['-a', from, to]);
+}
+
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended meanwhile.
+  }
 }
 
 function userNamed(name: string): { readonly uid: number; readonly gid: number } | undefined {
