@@ -1,4 +1,6 @@
-// Brings a database to this program's version. Each migration has a file, which is never edited after its release.
+// Brings a database to this program's version. Each migration has a file, which is never edited after its release. A migration
+// that only adds what programs of the version before may ignore has a name like "0003-adds-labels". They go on with such a
+// database, so that daemons that share it can be replaced one after the other.
 
 import { IdentityError } from '@palyra/identity';
 import type { Kysely } from 'kysely';
@@ -14,7 +16,7 @@ export async function migrate(
 ): Promise<void> {
   const applied = await appliedMigrations(db);
   mustBeKnown(applied, migrations);
-  // A daemon that may not change the tables starts on tables of its version.
+  // A daemon that may not change the tables starts on tables of its version. Kysely refuses migrations that it does not know.
   if (Object.keys(migrations).every((name) => applied.includes(name))) return;
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
   const { error } = await migrator.migrateToLatest();
@@ -36,8 +38,10 @@ export async function mustBeMigrated(
   );
 }
 
+const onlyAdds = /^\d{4}-adds-/;
+
 function mustBeKnown(applied: readonly string[], migrations: Readonly<Record<string, Migration>>): void {
-  const unknown = applied.find((name) => !Object.hasOwn(migrations, name));
+  const unknown = applied.find((name) => !Object.hasOwn(migrations, name) && !onlyAdds.test(name));
   if (unknown === undefined) return;
   throw new IdentityError(
     'REGISTRY_VERSION',

@@ -233,6 +233,24 @@ describe('the bad days of a PostgreSQL registry', { skip: missingPostgres }, () 
     );
   });
 
+  test('a newer schema that only adds is used by daemons of this version, so that they can be replaced one by one', async (t) => {
+    const url = await postgres.database();
+    const before = await open(t, url, 'before');
+    await postgres.server.sql(
+      url,
+      `insert into kysely_migration values ('9998-adds-labels', '2030-01-01');
+       alter table devices add column added text; create table added (id text)`,
+    );
+    await put(before, 'running');
+    const after = await open(t, url, 'after');
+    await put(after, 'started later');
+    assert.equal(await before.setting('started later'), 'made');
+    await lookAtPostgresRegistry(url, async (registry) => {
+      assert.equal(await registry.setting('running'), 'made');
+    });
+    await mustVerify(after, 2);
+  });
+
   test('a daemon refuses a database that lost a change which the daemon has seen, and uses it again when the change is back', async (t) => {
     const url = await postgres.database();
     const registry = await open(t, url);
