@@ -148,8 +148,11 @@ const calls: Record<string, (remote: Remote, victim: Victim) => Promise<unknown>
   RenewDevices: (remote, { id }) => remote.renewDevices({ ids: [id] }),
 };
 
-/** ExecuteCapability does not change the registry: the device is told to stop, and the audit records the request. */
-const others = /\/(Get|List|Watch|Verify|Explain|ExecuteCapability$|ServerReflectionInfo$)/;
+/**
+ * ExecuteCapability does not change the registry: the device is told to stop, and the audit records the request. ForgetDaemon
+ * removes the sign of life of a daemon that is gone: if it is not, it makes a new one.
+ */
+const others = /\/(Get|List|Watch|Verify|Explain|ExecuteCapability$|ForgetDaemon$|ServerReflectionInfo$)/;
 
 test('every call of an operator’s device that changes something is tried here', () => {
   const methods = Object.entries(access)

@@ -162,6 +162,8 @@ const elsewhere: ReadonlySet<string> = new Set([
     'node endpoints',
     'node keychain',
     'registry move',
+    'registry sql',
+    'registry prepare',
     'node install',
     'node uninstall',
   ],
