@@ -5,8 +5,10 @@
 import { Worker } from 'node:worker_threads';
 import type { SqliteConnection } from './connection.ts';
 
-/** Length of the log at which it is copied, in pages of 4 KiB. */
-const LOG_PAGES = 4096;
+/** Length of the log at which it is copied, bytes. */
+const COPIED_BYTES = 16 * 1024 * 1024;
+const PAGE_BYTES = 4096;
+const LOG_PAGES = COPIED_BYTES / PAGE_BYTES;
 /** Most bytes that the log keeps on the disk after readers let it grow. */
 const LOG_BYTES = 64 * 1024 * 1024;
 /** Longest wait for readers in other processes. Changes wait too. */
