@@ -68,7 +68,7 @@ export class FleetForTests {
     const starts = Array.from({ length: count }, async () =>
       DaemonProcess.start(t, { home: homeWith(config), env }),
     );
-    return Promise.all(starts);
+    return allOf(starts);
   }
 
   /** Starts daemons in this process, all at the same time. */
@@ -82,8 +82,14 @@ export class FleetForTests {
     const starts = Array.from({ length: count }, () =>
       TestDaemon.start(t, { registry, masterKey, ...options }),
     );
-    return Promise.all(starts);
+    return allOf(starts);
   }
+}
+
+/** If one fails, the others are waited for: what a test started ends with it only if it had started by then. */
+async function allOf<T>(starts: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(starts);
+  return Promise.all(starts);
 }
 
 /** A home for a daemon with this configuration. */

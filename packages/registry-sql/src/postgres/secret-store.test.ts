@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { masterKeyFromText } from '@palyra/identity/keys';
+import { masterKeyFromText, type PassphraseHeader } from '@palyra/identity/keys';
 import { bytes, secretStoreSuite } from '../../../identity/src/secret-store/testing/secret-store-suite.ts';
 import { missingPostgres, PostgresForTests } from '../testing/postgres.ts';
 import { SqlSecretStore } from './secret-store.ts';
@@ -28,6 +28,36 @@ describe('secrets in PostgreSQL', { skip: missingPostgres }, () => {
     const url = await postgres.database();
     await (await open(t, url)).write('key', bytes(32));
     await assert.rejects(open(t, url, otherKey), { code: 'MASTER_KEY_WRONG' });
+  });
+
+  test('a slower daemon with the same passphrase takes the header of a faster one', async (t) => {
+    const url = await postgres.database();
+    const openWith = async (derive: (header: PassphraseHeader) => Promise<void>): Promise<void> => {
+      const key = async (header: PassphraseHeader) => {
+        await derive(header);
+        return masterKey!;
+      };
+      const store = await SqlSecretStore.open({ url, masterKey: key });
+      t.after(() => store.close());
+    };
+    await openWith(async (slower) => {
+      assert.equal(await slower.read(), undefined);
+      await openWith((faster) => faster.add(bytes(1)));
+      await slower.add(bytes(2));
+      assert.deepEqual(new Uint8Array((await slower.read())!), bytes(1));
+    });
+  });
+
+  test('a passphrase is refused where daemons have a key', async (t) => {
+    const url = await postgres.database();
+    await open(t, url);
+    const withPassphrase = async (header: PassphraseHeader) => {
+      await header.add(bytes(1));
+      return masterKey!;
+    };
+    await assert.rejects(SqlSecretStore.open({ url, masterKey: withPassphrase }), {
+      code: 'MASTER_KEY_WRONG',
+    });
   });
 
   test('a record that was changed or swapped is SECRET_CORRUPT', async (t) => {

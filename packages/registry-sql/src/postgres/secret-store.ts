@@ -173,8 +173,10 @@ function headerIn(link: Link): PassphraseHeader {
     },
     async add(header) {
       const connection = await link.get();
-      const [other] = await connection.all(statements.secret(masterKeyRow));
-      if (other) throw anotherKey();
+      const [marked] = await connection.all(statements.secret(masterKeyRow));
+      // A faster daemon with the passphrase has stored its header before it marked the key.
+      const [stored] = await connection.all(statements.secret(passphraseRow));
+      if (marked && !stored) throw anotherKey();
       await markPassphrase(connection, header);
     },
   };
