@@ -10,7 +10,7 @@ const socketName = '.s.PGSQL.5432';
 export class DatabaseLink {
   /** The database through this link. */
   readonly url: string;
-  readonly #target: string;
+  #target: string;
   readonly #open = new Set<Socket>();
   #isCut = false;
   #isHeld = false;
@@ -26,7 +26,7 @@ export class DatabaseLink {
 
   private constructor(url: string, folder: string) {
     const address = new URL(url);
-    this.#target = join(address.searchParams.get('host') ?? '', socketName);
+    this.#target = socketOf(url);
     address.searchParams.set('host', folder);
     this.url = address.href;
   }
@@ -34,6 +34,12 @@ export class DatabaseLink {
   /** Ends every connection, and lets none through until `mend`. */
   cut(): void {
     this.#isCut = true;
+    for (const each of this.#open) each.destroy();
+  }
+
+  /** Ends every connection. New ones reach another server, as after a failover. */
+  leadTo(url: string): void {
+    this.#target = socketOf(url);
     for (const each of this.#open) each.destroy();
   }
 
@@ -74,4 +80,8 @@ export class DatabaseLink {
     server.close();
     this.cut();
   }
+}
+
+function socketOf(url: string): string {
+  return join(new URL(url).searchParams.get('host') ?? '', socketName);
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, type TestContext } from 'node:test';
 import type { DaemonConfigInput } from '@palyra/daemon';
 import { DaemonProcess } from './daemon-process.ts';
+import type { Scope } from './palyra-process.ts';
 import { PostgresServer } from './postgres.ts';
 import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -48,7 +49,7 @@ export class FleetForTests {
 
   /** Starts daemons as processes, all at the same time. */
   async startProcesses(
-    t: TestContext,
+    t: Scope,
     count: number,
     settings: FleetSettings,
     extra: DaemonConfigInput = {},

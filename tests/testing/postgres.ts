@@ -41,8 +41,17 @@ max_connections = 60
 log_min_messages = warning
 `;
 
+export interface ServerOptions {
+  readonly tls?: { readonly key: string; readonly cert: string };
+  /** It is a standby of this server, with the name `standby`. */
+  readonly follows?: PostgresServer;
+  /** For its data. */
+  readonly folder?: string;
+}
+
 export class PostgresServer {
-  readonly #folder: string;
+  /** Of its socket. */
+  readonly folder: string;
   readonly #programs: string;
   #server: ChildProcess | undefined;
   #databases = 0;
@@ -51,17 +60,17 @@ export class PostgresServer {
   /** Starts a server with `extra` settings. Its data is ordered by a language, as in most installations. */
   static async start(
     extra = '',
-    { tls }: { readonly tls?: { readonly key: string; readonly cert: string } } = {},
+    { tls, follows, folder = temporaryFolder() }: ServerOptions = {},
   ): Promise<PostgresServer> {
     assert.ok(programs !== undefined, String(missingPostgres));
-    const folder = temporaryFolder();
     const server = new PostgresServer(folder, programs);
     if (owner) {
       // The server's user must be able to pass through the folder above.
       if (process.env.TMPDIR) chmodSync(process.env.TMPDIR, 0o711);
       chownSync(folder, owner.uid, owner.gid);
     }
-    newCluster(server.#data, programs);
+    if (follows) server.#copyOf(follows);
+    else newCluster(server.#data, programs);
     writeFileSync(
       join(server.#data, 'postgresql.conf'),
       `${settings}unix_socket_directories = '${folder}'\n${extra}\n`,
@@ -73,7 +82,7 @@ export class PostgresServer {
   }
 
   private constructor(folder: string, path: string) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#programs = path;
   }
 
@@ -96,8 +105,17 @@ export class PostgresServer {
     appendFileSync(join(this.#data, 'pg_hba.conf'), 'hostssl all all 127.0.0.1/32 trust\n');
   }
 
+  #copyOf({ folder }: PostgresServer): void {
+    const from = `host=${folder} user=postgres application_name=standby`;
+    const words = ['--dbname', from, '--pgdata', this.#data, '--checkpoint=fast', '--no-sync'];
+    execFileSync(join(this.#programs, 'pg_basebackup'), [...words, '--write-recovery-conf'], {
+      ...owner,
+      cwd: '/',
+    });
+  }
+
   get #data(): string {
-    return join(this.#folder, 'data');
+    return join(this.folder, 'data');
   }
 
   /** Runs the server until `stop` or `kill`. */
@@ -195,7 +213,7 @@ export class PostgresServer {
   }
 
   url(database: string, user = 'postgres'): string {
-    return `postgres:///${database}?host=${encodeURIComponent(this.#folder)}&user=${user}`;
+    return `postgres:///${database}?host=${encodeURIComponent(this.folder)}&user=${user}`;
   }
 
   /** Changes a setting of the server, as with `alter system`, and waits until new sessions have it. */
@@ -214,9 +232,9 @@ export class PostgresServer {
   }
 
   /** Runs statements on a connection that stays open, with what they hold. */
-  async hold(at: string, text: string): Promise<{ end(): Promise<void> }> {
+  async hold(at: string, text: string): Promise<Pick<Client, 'query' | 'end'>> {
     const client = new Client({
-      host: this.#folder,
+      host: this.folder,
       user: 'postgres',
       database: new URL(at).pathname.slice(1),
       ssl: false,
@@ -230,7 +248,7 @@ export class PostgresServer {
   async sql(at: string, text: string): Promise<Record<string, unknown>[]> {
     const database = at.startsWith('postgres:') ? new URL(at).pathname.slice(1) : at;
     const client = new Client({
-      host: this.#folder,
+      host: this.folder,
       port: this.port,
       user: 'postgres',
       database,

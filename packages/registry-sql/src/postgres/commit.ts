@@ -8,9 +8,8 @@ import type { Statements } from '../statements.ts';
 import type { AuditHead } from '../transaction.ts';
 import type { PostgresConnection } from './connection.ts';
 import { encodeEvent, type FleetEvent } from './event-body.ts';
-import type { Link } from './link.ts';
-import { beginAndLock, type FleetStatements } from './statements.ts';
-import { sqlState } from './store-error.ts';
+import { commit, type OutcomeOptions, rollBack } from './outcome.ts';
+import { beginAndLock } from './statements.ts';
 import { PostgresTransaction } from './transaction.ts';
 
 /** A change that waits for its turn. */
@@ -39,18 +38,12 @@ interface Made {
   readonly answer: () => void;
 }
 
-export interface CommitOptions {
-  readonly link: Link;
+export interface CommitOptions extends OutcomeOptions {
   readonly statements: Statements;
-  readonly fleet: FleetStatements;
   readonly daemon: string;
   /** The last row of the audit that this daemon has seen. */
   readonly seen: AuditHead;
 }
-
-/** Tries to look up an interrupted commit, and the pause between two tries, ms. */
-const lookUps = 20;
-const lookUpPauseMs = 250;
 
 /**
  * Makes the changes in one transaction. A failed change is undone alone.
@@ -163,72 +156,6 @@ async function writeHead(
     await connection.all(fleet.publish({ ...ledger, seqs, daemon, bodies }));
   } else if (head.seq !== before.head.seq || after.revocationSeq !== before.revocationSeq)
     await connection.run(fleet.moveHead(ledger));
-}
-
-/** @throws STORE_UNREACHABLE if it was not committed, and STORE_OUTCOME_UNKNOWN if the outcome is unknown. */
-async function commit(
-  connection: PostgresConnection,
-  transaction: string,
-  head: AuditHead,
-  options: CommitOptions,
-): Promise<void> {
-  try {
-    await connection.execute('commit');
-  } catch (error) {
-    if (!connection.isBroken) throw error;
-    if (await wasCommitted(transaction, head, options, error)) return;
-    throw error;
-  }
-}
-
-/**
- * Asks the server on another connection. The transaction may still be waiting for a standby.
- * @param head the ledger after it.
- */
-async function wasCommitted(
-  transaction: string,
-  head: AuditHead,
-  { link, fleet }: CommitOptions,
-  cause: unknown,
-): Promise<boolean> {
-  for (let tries = 0; tries < lookUps; tries += 1) {
-    try {
-      const connection = await link.get();
-      const [row] = await connection.all(fleet.transactionState({ id: transaction }));
-      // After a failover that lost it, another transaction may have got its number.
-      if (row?.state === 'committed') return await hasRow(connection, fleet, head);
-      if (row?.state === 'aborted') return false;
-      // After a crash, a server that has not recovered knows less than this transaction.
-    } catch (error) {
-      if (error instanceof IdentityError && sqlState(error.cause) === '22023') return false;
-    }
-    await new Promise((resolve) => setTimeout(resolve, lookUpPauseMs));
-  }
-  throw new IdentityError(
-    'STORE_OUTCOME_UNKNOWN',
-    'The database was lost during a commit, and the outcome is unknown: the change may have been made. Check whether it was before you repeat it.',
-    { cause },
-  );
-}
-
-/** A connection on which it fails is not used again, so nothing of it is ever committed. */
-async function rollBack(connection: PostgresConnection): Promise<void> {
-  try {
-    await connection.execute('rollback');
-  } catch {
-    connection.destroy();
-  }
-}
-
-/** Whether the database has this row of the audit. */
-export async function hasRow(
-  connection: PostgresConnection,
-  fleet: FleetStatements,
-  { seq, hash }: AuditHead,
-): Promise<boolean> {
-  if (seq === 0) return true;
-  const [row] = await connection.all(fleet.auditHash({ seq }));
-  return row?.hash === hash;
 }
 
 export function wentBack(name: string): IdentityError {

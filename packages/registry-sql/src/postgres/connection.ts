@@ -27,6 +27,8 @@ export type Row = Record<string, unknown>;
 export class PostgresConnection {
   /** The database, for messages. */
   readonly name: string;
+  /** The number of warnings from the server so far. */
+  warnings = 0;
   readonly #client: Client;
   readonly #answerMs: number;
   readonly #names = new Map<string, string>();
@@ -55,6 +57,10 @@ export class PostgresConnection {
     this.#answerMs = (session.statementMs ?? statementMs) + answerMs;
     this.#client = client;
     client.on('error', (error) => this.#break(error));
+    // No less than warnings are sent.
+    client.on('notice', () => {
+      this.warnings += 1;
+    });
     client.on('end', () => {
       this.#break(new Error('the server closed the connection'));
       this.#ended.resolve();

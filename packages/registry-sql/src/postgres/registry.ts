@@ -15,7 +15,7 @@ import type { Statements } from '../statements.ts';
 import type { AuditHead } from '../transaction.ts';
 import type { PostgresAddress } from './address.ts';
 import { daemonGoneMs, PostgresChannels } from './channels.ts';
-import { type Change, commitTogether, hasRow, movedAway, wentBack } from './commit.ts';
+import { type Change, commitTogether, movedAway, wentBack } from './commit.ts';
 import type { PostgresConnection } from './connection.ts';
 import type { FleetEvent } from './event-body.ts';
 import { EventLog } from './event-log.ts';
@@ -31,6 +31,7 @@ import {
   workIn,
 } from './members.ts';
 import { Notifications } from './notifications.ts';
+import { hasRow } from './outcome.ts';
 import { ReadIndex } from './read-index.ts';
 import { Readers } from './readers.ts';
 import { PostgresReader } from './snapshot.ts';
