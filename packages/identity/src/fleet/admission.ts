@@ -67,12 +67,16 @@ export class Admission {
 
   /** @throws the codes of `judgeStanding`. */
   async admit(fingerprint: string, source: string): Promise<AuthenticatedDevice> {
-    const { clock, fleet, clones } = this.#options;
+    const { clock, fleet, clones, registry } = this.#options;
     const standing = await this.#standings.read(fingerprint);
     const verdict = judgeStanding(standing, clock.now().getTime());
     if (standing && !verdict.ok && verdict.code === 'CERTIFICATE_SUPERSEDED')
       await unlessFull(clones.sawReuse(standing, source));
-    if (!verdict.ok) throw await this.#refusal(verdict.code, standing);
+    if (!verdict.ok) {
+      // What a device was told is remembered, even if the database loses it.
+      await registry.upToDate();
+      throw await this.#refusal(verdict.code, standing);
+    }
     if (verdict.firstUse) await fleet.activate(verdict.deviceId, verdict.serial);
     else await unlessFull(fleet.see(verdict.deviceId));
     return verdict;
