@@ -2,9 +2,11 @@
 // and paired again; the daemon crashes, rotates its CAs and is restored twice. To repeat a failed run, use the seed
 // that it printed. `npm test` has a tenth of the devices, but the whole life of the daemon. (For tests/testing/year see
 // docs/architecture.md, "A simulated year".)
+// Three daemons on one PostgreSQL play it too, without restores.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
+import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import { soakTest } from '../testing/soak.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { simulateYear } from '../testing/year/year.ts';
@@ -68,6 +70,27 @@ soakTest(
     assert.equal(year.count('taken for a copy'), 0);
   },
 );
+
+describe('a fleet', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests();
+
+  soakTest(
+    'in a year of three daemons on one PostgreSQL there is one authority, and no device is lost',
+    { rounds: 100, tested: 6 },
+    async (t, { count: devices, share, seed }) => {
+      const url = await fleet.server.database();
+      const days = share < 1 ? 92 : 365;
+      const options = { seed, devices, days, folder: temporaryFolder(), fleet: { url, daemons: 3 } };
+      const year = await simulateYear(options);
+      t.diagnostic([...year.counts].map(([what, count]) => `${what} ${count}`).join(', '));
+      for (const what of ['renewed', 'daemon started', 'issuing CA made', 'root finished', 'audit verified'])
+        assert.ok(year.count(what) > 0, what);
+      assert.equal(year.count('taken for a copy'), 0);
+      const active = "select 1 from authorities where tier = 'issuing' and state = 'active'";
+      assert.equal((await fleet.server.sql(url, active)).length, 1);
+    },
+  );
+});
 
 test('the same seed gives the same year', async () => {
   const size = { seed: 7, devices: 8, days: 40 };

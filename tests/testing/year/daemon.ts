@@ -17,6 +17,7 @@ import type { PairingPeer, RecoveryPeer } from '@palyra/identity/device';
 import type { Registry, RegistryEvent } from '@palyra/identity/registry';
 import type { RunningClock } from '@palyra/identity/values';
 import { openSqliteRegistry } from '@palyra/registry-sql';
+import type { SqlSecretStore } from '@palyra/registry-sql/postgres';
 import { callingDevice, fromConnectError, PairingService } from '@palyra/rpc';
 import { accessCheck, contextOf, DeviceConnections, type Peer, pairingChannel } from '@palyra/rpc/transport';
 import { type Random, seededCrypto } from '../random.ts';
@@ -59,6 +60,33 @@ interface Running {
   readonly stop: () => Promise<void>;
 }
 
+/** What devices and the operator have to do with: one daemon, or several. */
+export type Authority = Pick<
+  Daemon,
+  | 'home'
+  | 'clock'
+  | 'clockOffsetMs'
+  | 'certificateLifeMs'
+  | 'onEvent'
+  | 'nowMs'
+  | 'isUp'
+  | 'start'
+  | 'stop'
+  | 'crashAt'
+  | 'operate'
+  | 'authorityChanged'
+  | 'verifyAudit'
+  | 'forgetAuditHead'
+  | 'openConnections'
+  | 'presented'
+  | 'accept'
+  | 'pairingPeer'
+>;
+
+/** Opens the stores that several daemons share. */
+export type OpenShared = () => Promise<{ readonly secrets: Store; readonly registry: Registry }>;
+type Store = Awaited<ReturnType<typeof FilesystemSecretStore.open>> | SqlSecretStore;
+
 export class Daemon {
   readonly home: string;
   readonly clock: RunningClock;
@@ -68,12 +96,14 @@ export class Daemon {
   certificateLifeMs = usualLifeMs;
   /** Called for changes, like the operator's console. */
   onEvent: (event: RegistryEvent) => void = () => {};
+  readonly #openShared: OpenShared | undefined;
   readonly #agenda: Agenda;
   readonly #random: Random;
   readonly #invariants: Invariants;
   readonly #crypto: ReturnType<typeof seededCrypto>;
   readonly #check: ReturnType<typeof accessCheck>;
   #running: Running | undefined;
+  #following: Promise<void> = Promise.resolve();
   /** A crash of the next run, or of its start. */
   #nextCrash: number | undefined;
   #auditHead: { readonly seq: number; readonly hash: string } | undefined;
@@ -83,8 +113,10 @@ export class Daemon {
     readonly agenda: Agenda;
     readonly random: Random;
     readonly invariants: Invariants;
+    readonly openShared?: OpenShared;
   }) {
     this.home = options.home;
+    this.#openShared = options.openShared;
     this.#agenda = options.agenda;
     this.#random = options.random;
     this.#invariants = options.invariants;
@@ -114,10 +146,8 @@ export class Daemon {
     try {
       const home = await takeHome(this.home);
       undo.push(() => home.release());
-      const masterKey = await masterKeyFromFile({ path: home.masterKey });
-      const secrets = await FilesystemSecretStore.open({ path: home.secrets, masterKey });
+      const { secrets, registry } = await (this.#openShared ?? (() => openFiles(home)))();
       undo.push(() => secrets.close());
-      const registry = await openSqliteRegistry({ path: home.registry });
       undo.push(() => registry.close());
       await this.#checkNothingLost(registry);
       watchChanges(registry, process, this.#invariants);
@@ -136,6 +166,8 @@ export class Daemon {
         registry.enforce((event) => connections.apply(event)),
         registry.subscribe((event) => {
           this.onEvent(event);
+          if (this.#openShared && event.type === 'authorities_changed')
+            this.#following = this.authorityChanged().catch(unlessUnreachable);
           if (event.type !== 'clone_suspected') return;
           const isThief = event.source === thiefSource;
           this.#invariants.happened(isThief ? 'copy reported' : 'taken for a copy', event.name);
@@ -174,6 +206,14 @@ export class Daemon {
       await running.identity.reloadAuthority();
       await this.#presentNewCredential(running);
     });
+  }
+
+  /** Takes over everything that the other daemons have done. */
+  async follow(): Promise<void> {
+    const running = this.#running;
+    if (!running) return;
+    await running.identity.registry.upToDate();
+    await this.#following;
   }
 
   async verifyAudit(): Promise<void> {
@@ -382,6 +422,12 @@ export class Daemon {
     const [row] = await registry.audit({ limit: 1, before: before.seq + 1 });
     if (row?.hash !== before.hash) this.#invariants.fail('what was audited is gone after a restart');
   }
+}
+
+async function openFiles(home: Awaited<ReturnType<typeof takeHome>>) {
+  const masterKey = await masterKeyFromFile({ path: home.masterKey });
+  const secrets = await FilesystemSecretStore.open({ path: home.secrets, masterKey });
+  return { secrets, registry: await openSqliteRegistry({ path: home.registry }) };
 }
 
 export function unreachable(): IdentityError {

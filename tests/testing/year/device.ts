@@ -24,7 +24,7 @@ import { sameIdOtherKey } from '../sample-device.ts';
 import { wrongPin } from '../wrong-code.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';
-import type { Connection, Daemon } from './daemon.ts';
+import type { Authority, Connection } from './daemon.ts';
 import type { Invariants } from './invariants.ts';
 import { Link } from './link.ts';
 import { Crash, Mortal, mortalStore } from './mortal.ts';
@@ -43,7 +43,7 @@ const address = 'daemon.example:7443';
 
 export interface Surroundings {
   readonly agenda: Agenda;
-  readonly daemon: Daemon;
+  readonly daemon: Authority;
   readonly operator: Operator;
   readonly thieves: Thieves;
   readonly invariants: Invariants;

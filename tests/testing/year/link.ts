@@ -10,7 +10,7 @@ import { NodeService } from '@palyra/rpc';
 import type { Random } from '../random.ts';
 import type { Agenda } from './agenda.ts';
 import { leadsTo, peerCertificate } from './chain.ts';
-import { type Connection, type Daemon, unreachable } from './daemon.ts';
+import { type Authority, type Connection, unreachable } from './daemon.ts';
 import type { Invariants } from './invariants.ts';
 import type { Mortal } from './mortal.ts';
 
@@ -20,7 +20,7 @@ const badLoss = 0.5;
 
 export interface LinkOptions {
   readonly agenda: Agenda;
-  readonly daemon: Daemon;
+  readonly daemon: Authority;
   readonly invariants: Invariants;
   readonly random: Random;
   /** The device's clock. */

@@ -10,7 +10,7 @@ import type { DeviceId } from '@palyra/identity/values';
 import type { Random } from '../random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
-import { type Daemon, unlessUnreachable, usualLifeMs } from './daemon.ts';
+import { type Authority, unlessUnreachable, usualLifeMs } from './daemon.ts';
 import type { SimulatedDevice } from './device.ts';
 import type { Invariants, RegistryContents } from './invariants.ts';
 
@@ -43,10 +43,11 @@ interface Backup {
 
 export class Operator {
   readonly #agenda: Agenda;
-  readonly #daemon: Daemon;
+  readonly #daemon: Authority;
   readonly #invariants: Invariants;
   readonly #random: Random;
   readonly #folder: string;
+  readonly #restores: boolean;
   #devices: readonly SimulatedDevice[] = [];
   #backups: Backup[] = [];
   #isFinishing = false;
@@ -54,17 +55,20 @@ export class Operator {
 
   constructor(options: {
     readonly agenda: Agenda;
-    readonly daemon: Daemon;
+    readonly daemon: Authority;
     readonly invariants: Invariants;
     readonly random: Random;
     /** The folder for backups. */
     readonly folder: string;
+    /** Whether it makes backups, and restores them. */
+    readonly restores: boolean;
   }) {
     this.#agenda = options.agenda;
     this.#daemon = options.daemon;
     this.#invariants = options.invariants;
     this.#random = options.random;
     this.#folder = options.folder;
+    this.#restores = options.restores;
     this.#daemon.onEvent = (event) => this.#see(event);
   }
 
@@ -89,22 +93,26 @@ export class Operator {
       () => this.#lookAtLists(),
     );
     this.#every(
-      () => backupEveryMs,
-      () => this.#backUp(),
-    );
-    this.#every(
       () => part(0.15),
       () => this.#daemon.verifyAudit(),
+    );
+    if (this.#restores) this.#beginRestores(part);
+    this.#agenda.after(part(this.#random.between(0.33, 0.4)), () => this.#rotate());
+    for (const at of [0.1, 0.6]) {
+      this.#agenda.after(part(at), () => this.#restartWith(day));
+      this.#agenda.after(part(at) + 2 * day, () => this.#restartWith(usualLifeMs));
+    }
+  }
+
+  #beginRestores(part: (of: number) => number): void {
+    this.#every(
+      () => backupEveryMs,
+      () => this.#backUp(),
     );
     for (const at of [this.#random.between(0.22, 0.3), this.#random.between(0.72, 0.88)]) {
       const isDiskLost = at > 0.5;
       this.#agenda.after(part(at) - badDayMs, () => this.#badDay());
       this.#agenda.after(part(at), () => this.#restore(isDiskLost));
-    }
-    this.#agenda.after(part(this.#random.between(0.33, 0.4)), () => this.#rotate());
-    for (const at of [0.1, 0.6]) {
-      this.#agenda.after(part(at), () => this.#restartWith(day));
-      this.#agenda.after(part(at) + 2 * day, () => this.#restartWith(usualLifeMs));
     }
   }
 

@@ -14,7 +14,7 @@ import { NodeService } from '@palyra/rpc';
 import { type Random, seededCrypto } from '../random.ts';
 import type { Agenda } from './agenda.ts';
 import { peerCertificate } from './chain.ts';
-import type { Daemon } from './daemon.ts';
+import type { Authority } from './daemon.ts';
 import type { Invariants } from './invariants.ts';
 
 const day = 24 * 3_600_000;
@@ -28,13 +28,13 @@ export interface Stolen {
 
 export class Thieves {
   readonly #agenda: Agenda;
-  readonly #daemon: Daemon;
+  readonly #daemon: Authority;
   readonly #invariants: Invariants;
   readonly #random: Random;
   readonly #crypto: ReturnType<typeof seededCrypto>;
   #booty: Stolen[] = [];
 
-  constructor(options: { agenda: Agenda; daemon: Daemon; invariants: Invariants; random: Random }) {
+  constructor(options: { agenda: Agenda; daemon: Authority; invariants: Invariants; random: Random }) {
     this.#agenda = options.agenda;
     this.#daemon = options.daemon;
     this.#invariants = options.invariants;

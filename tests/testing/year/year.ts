@@ -5,6 +5,7 @@ import { Random } from '../random.ts';
 import { Agenda } from './agenda.ts';
 import { Daemon } from './daemon.ts';
 import { SimulatedDevice } from './device.ts';
+import { FleetOfYear } from './fleet.ts';
 import { Invariants } from './invariants.ts';
 import { Operator } from './operator.ts';
 import { Thieves } from './thieves.ts';
@@ -20,6 +21,8 @@ export interface YearOptions {
   readonly days: number;
   /** An empty folder for the home and its backups. */
   readonly folder: string;
+  /** Several daemons on an empty PostgreSQL database. Default: one with a registry in a file. */
+  readonly fleet?: { readonly url: string; readonly daemons: number };
 }
 
 /** @returns the number of each event. @throws Violation */
@@ -28,13 +31,18 @@ export async function simulateYear(options: YearOptions): Promise<Invariants> {
   const agenda = new Agenda(begin);
   const invariants = new Invariants(agenda);
   const home = join(options.folder, 'home');
-  const daemon = new Daemon({ home, agenda, random: random.fork(), invariants });
+  const about = { agenda, random: random.fork(), invariants };
+  const { fleet, folder } = options;
+  const daemon = fleet
+    ? await FleetOfYear.make({ ...fleet, folder, ...about })
+    : new Daemon({ home, ...about });
   const operator = new Operator({
     agenda,
     daemon,
     invariants,
     random: random.fork(),
     folder: options.folder,
+    restores: !fleet,
   });
   const thieves = new Thieves({ agenda, daemon, invariants, random: random.fork() });
   const world = { agenda, daemon, operator, thieves, invariants };
