@@ -14,12 +14,10 @@ import type { TestDaemon, TestDaemonOptions } from '../testing/running-daemon.ts
 import { makeDevice, pair } from '../testing/sample-device.ts';
 
 describe('a standing that changes at one daemon', { skip: missingPostgres }, () => {
-  const fleet = new FleetForTests();
+  const fleet = new FleetForTests('', { listens: false });
 
   async function two(t: TestContext, options: TestDaemonOptions = {}): Promise<[TestDaemon, TestDaemon]> {
-    const settings = await fleet.settings();
-    const registry = { ...settings.registry, listen: false };
-    return (await fleet.start(t, 2, options, { ...settings, registry })) as [TestDaemon, TestDaemon];
+    return (await fleet.start(t, 2, options)) as [TestDaemon, TestDaemon];
   }
 
   test('the operator role ends for the next call at another daemon, and begins', async (t) => {

@@ -26,25 +26,35 @@ const nowhere = { host: '127.0.0.1', port: 0 };
 describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
   const fleet = new FleetForTests();
 
-  test('three that start on an empty database at the same time become one authority', async (t) => {
-    const daemons = await fleet.start(t, 3);
-    const [first, ...others] = daemons.map(({ running }) => running);
-    assert.ok(first);
-    for (const other of others) {
-      assert.equal(other.daemonId, first.daemonId);
-      assert.equal(other.trustDomain, first.trustDomain);
-      assert.equal(other.rootFingerprint, first.rootFingerprint);
-    }
-    const { registry } = first.identity;
-    const authorities = await registry.authorities();
-    assert.deepEqual(authorities.map(({ tier, state }) => `${tier} ${state}`).sort(), [
-      'issuing active',
-      'root active',
-    ]);
-    assert.equal((await registry.audit({ limit: 10, action: 'daemon.created' })).length, 1);
-    const verdict = await verifyAudit(registry);
-    assert.equal(verdict.ok, true, JSON.stringify(verdict));
-  });
+  for (const listen of [true, false])
+    test(`three that start on an empty database at the same time become one authority, ${listen ? 'with' : 'without'} notifications`, async (t) => {
+      const settings = await fleet.settings();
+      const daemons = await fleet.start(
+        t,
+        3,
+        {},
+        {
+          ...settings,
+          registry: { ...settings.registry, listen },
+        },
+      );
+      const [first, ...others] = daemons.map(({ running }) => running);
+      assert.ok(first);
+      for (const other of others) {
+        assert.equal(other.daemonId, first.daemonId);
+        assert.equal(other.trustDomain, first.trustDomain);
+        assert.equal(other.rootFingerprint, first.rootFingerprint);
+      }
+      const { registry } = first.identity;
+      const authorities = await registry.authorities();
+      assert.deepEqual(authorities.map(({ tier, state }) => `${tier} ${state}`).sort(), [
+        'issuing active',
+        'root active',
+      ]);
+      assert.equal((await registry.audit({ limit: 10, action: 'daemon.created' })).length, 1);
+      const verdict = await verifyAudit(registry);
+      assert.equal(verdict.ok, true, JSON.stringify(verdict));
+    });
 
   test('a device that was paired by one daemon can connect to every daemon, and every daemon may decide about it', async (t) => {
     const [a, b, c] = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];

@@ -1,5 +1,6 @@
 // Several daemons that share one PostgreSQL database, and what their homes need.
 
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { after, before, type TestContext } from 'node:test';
 import type { DaemonConfigInput } from '@palyra/daemon';
 import { DaemonProcess } from './daemon-process.ts';
 import type { Scope } from './palyra-process.ts';
-import { PostgresServer } from './postgres.ts';
+import { logsStatements, PostgresServer } from './postgres.ts';
 import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -23,13 +24,24 @@ export interface FleetSettings {
 /** One PostgreSQL server for a test file. Each fleet has a database of its own. */
 export class FleetForTests {
   #server: PostgresServer | undefined;
+  readonly #listens: boolean;
 
-  /** @param settings of the server, as in postgresql.conf. */
-  constructor(settings = '') {
+  /**
+   * @param settings of the server, as in postgresql.conf.
+   * @param options.listens false for fleets without notifications: then no statement may ask for them, or for advisory locks.
+   */
+  constructor(settings = '', { listens = true } = {}) {
+    this.#listens = listens;
     before(async () => {
-      this.#server = await PostgresServer.start(settings);
+      this.#server = await PostgresServer.start(listens ? settings : `${settings}\n${logsStatements}`);
     });
-    after(() => this.#server?.stop());
+    after(async () => {
+      try {
+        if (!listens) assert.deepEqual(await this.server.notPortable(), []);
+      } finally {
+        await this.#server?.stop();
+      }
+    });
   }
 
   get server(): PostgresServer {
@@ -44,7 +56,8 @@ export class FleetForTests {
     const [urlFile, key] = [join(folder, 'database-url'), join(folder, 'master.key')];
     writeFileSync(urlFile, `${url}\n`, { mode: 0o600 });
     writeFileSync(key, randomBytes(32), { mode: 0o600 });
-    return { url, registry: { from: 'postgres', urlFile }, masterKey: { from: 'key-file', path: key } };
+    const registry = { from: 'postgres', urlFile, ...(!this.#listens && { listen: false }) } as const;
+    return { url, registry, masterKey: { from: 'key-file', path: key } };
   }
 
   /** Starts daemons as processes, all at the same time. */

@@ -41,6 +41,8 @@ max_connections = 60
 log_min_messages = warning
 `;
 
+export const logsStatements = 'log_statement = all';
+
 export interface ServerOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   /** It is a standby of this server, with the name `standby`. */
@@ -55,6 +57,7 @@ export class PostgresServer {
   readonly #programs: string;
   #server: ChildProcess | undefined;
   #databases = 0;
+  readonly #log: string[] = [];
   port = 5432;
 
   /** Starts a server with `extra` settings. Its data is ordered by a language, as in most installations. */
@@ -125,13 +128,12 @@ export class PostgresServer {
     // Ends with this process, however that ends.
     const server = spawn('setpriv', words, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
     this.#server = server;
-    const said: string[] = [];
     const ready = new Promise<void>((resolve, reject) => {
       createInterface({ input: server.stderr }).on('line', (line) => {
-        said.push(line);
+        this.#log.push(line);
         if (/database system is ready to accept (?:read-only )?connections/.test(line)) resolve();
       });
-      server.once('exit', () => reject(new Error(`PostgreSQL did not start:\n${said.join('\n')}`)));
+      server.once('exit', () => reject(new Error(`PostgreSQL did not start:\n${this.#log.join('\n')}`)));
     });
     await within('PostgreSQL starts', ready);
   }
@@ -146,6 +148,18 @@ export class PostgresServer {
 
   async promote(): Promise<void> {
     await this.sql('postgres', 'select pg_promote()');
+  }
+
+  /**
+   * Statements that ask for notifications or advisory locks, of a server with the settings `logsStatements`. CockroachDB and
+   * YugabyteDB lack both.
+   */
+  async notPortable(): Promise<string[]> {
+    const last = 'the last statement';
+    await this.sql('postgres', `select '${last}'`);
+    await until('the server has logged it', () => this.#log.some((line) => line.includes(last)));
+    assert.ok(this.#log.some((line) => /execute .* from "?ledger"?/.test(line)));
+    return this.#log.filter((line) => /pg_notify|advisory|\b(?:un)?listen\b|\bnotify\b/i.test(line));
   }
 
   /** Ends every connection, and stops: what a restart of the service does. */

@@ -7,6 +7,19 @@ import type { Kysely } from 'kysely';
 import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from 'kysely/migration';
 
 /**
+ * Whether nothing is left to do. It only reads, so a daemon that may not change the tables can start on tables of its version.
+ * @throws REGISTRY_VERSION if a newer program wrote this database; errors of the database.
+ */
+export async function isMigrated(
+  db: Kysely<unknown>,
+  migrations: Readonly<Record<string, Migration>>,
+): Promise<boolean> {
+  const applied = await appliedMigrations(db);
+  mustBeKnown(applied, migrations);
+  return Object.keys(migrations).every((name) => applied.includes(name));
+}
+
+/**
  * @param migrations by name, in the order of their names.
  * @throws REGISTRY_VERSION if a newer program wrote this database; errors of the database.
  */
@@ -14,11 +27,12 @@ export async function migrate(
   db: Kysely<unknown>,
   migrations: Readonly<Record<string, Migration>>,
 ): Promise<void> {
-  const applied = await appliedMigrations(db);
-  mustBeKnown(applied, migrations);
-  // A daemon that may not change the tables starts on tables of its version. Kysely refuses migrations that it does not know.
-  if (Object.keys(migrations).every((name) => applied.includes(name))) return;
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+  // Kysely refuses migrations that it does not know.
+  if (await isMigrated(db, migrations)) return;
+  const migrator = new Migrator({
+    db: db as Kysely<unknown>,
+    provider: { getMigrations: async () => migrations },
+  });
   const { error } = await migrator.migrateToLatest();
   if (error) throw error;
 }

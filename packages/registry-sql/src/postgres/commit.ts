@@ -41,6 +41,8 @@ interface Made {
 export interface CommitOptions extends OutcomeOptions {
   readonly statements: Statements;
   readonly daemon: string;
+  /** Whether the database tells the daemons that listen of events. */
+  readonly notifies: boolean;
   /** The last row of the audit that this daemon has seen. */
   readonly seen: AuditHead;
 }
@@ -135,7 +137,7 @@ async function make(
 
 async function writeHead(
   connection: PostgresConnection,
-  { fleet, daemon }: CommitOptions,
+  { fleet, daemon, notifies }: CommitOptions,
   before: { readonly head: AuditHead; readonly eventSeq: number; readonly revocationSeq: number },
   after: {
     readonly head: AuditHead;
@@ -153,7 +155,8 @@ async function writeHead(
   if (events.length > 0) {
     const seqs = events.map((_, index) => before.eventSeq + 1 + index);
     const bodies = events.map(encodeEvent);
-    await connection.all(fleet.publish({ ...ledger, seqs, daemon, bodies }));
+    const publish = notifies ? fleet.publishAndNotify : fleet.publish;
+    await connection.all(publish({ ...ledger, seqs, daemon, bodies }));
   } else if (head.seq !== before.head.seq || after.revocationSeq !== before.revocationSeq)
     await connection.run(fleet.moveHead(ledger));
 }

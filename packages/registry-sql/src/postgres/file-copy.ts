@@ -7,7 +7,7 @@ import { parsePostgresUrl } from './address.ts';
 import { movedAway } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
 import { copyRows, postgresSide, sqliteCompiler, sqliteSide } from './copied-rows.ts';
-import { mustBePrepared } from './open.ts';
+import { mustBePrepared } from './prepare.ts';
 import { moveSession } from './verified-copy.ts';
 
 /**

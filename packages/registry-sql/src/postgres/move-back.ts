@@ -9,7 +9,7 @@ import { movedAway } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
 import { postgresSide, sqliteSide } from './copied-rows.ts';
 import { writeSqliteFile } from './file-copy.ts';
-import { mustBePrepared } from './open.ts';
+import { mustBePrepared } from './prepare.ts';
 import { mustHold } from './registry.ts';
 import { fleetStatements } from './statements.ts';
 import {

@@ -8,7 +8,7 @@ import { mustBeWritten, withReadOnly } from '../sqlite/read-only.ts';
 import { parsePostgresUrl } from './address.ts';
 import { PostgresConnection } from './connection.ts';
 import { copyRows, postgresSide, sqliteSide } from './copied-rows.ts';
-import { prepareDatabase } from './open.ts';
+import { prepareDatabase } from './prepare.ts';
 import { markMasterKey, markPassphrase } from './secret-store.ts';
 import {
   certificatesIn,

@@ -1,12 +1,8 @@
 // Opens the registry in a PostgreSQL database.
 
-import { hasCode, IdentityError } from '@palyra/identity';
+import { IdentityError } from '@palyra/identity';
 import type { ListenerErrors } from '@palyra/identity/registry';
-import { Kysely, PostgresDialect } from 'kysely';
-import { migrate, mustBeMigrated } from '../migrate.ts';
-import { registryTables } from '../migrations/0001-registry.ts';
-import { fleetTables } from '../migrations/0002-fleet.ts';
-import { peerTables } from '../migrations/0003-peers.ts';
+import type { Kysely } from 'kysely';
 import { type Statements, statementsFor } from '../statements.ts';
 import type { Tables } from '../tables.ts';
 import type { AuditHead } from '../transaction.ts';
@@ -14,20 +10,11 @@ import { parsePostgresUrl } from './address.ts';
 import { movedAway, wentBack } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
 import { type FleetMember, memberOf } from './members.ts';
+import { mustBePrepared, prepareDatabase, whileMigrating } from './prepare.ts';
 import { mustHold, PostgresRegistry } from './registry.ts';
 import { PostgresReader } from './snapshot.ts';
 import { compiler, fleetStatements } from './statements.ts';
-import { sqlState, storeError } from './store-error.ts';
-import { textInBytes } from './text.ts';
-
-const migrations = {
-  '0001-registry': registryTables({ bytes: 'bytea', sequence: 'bigint', text: textInBytes }),
-  '0002-fleet': fleetTables,
-  '0003-peers': peerTables,
-};
-
-/** Time to wait for another daemon's migration, ms. */
-const migrationMs = 5 * 60_000;
+import { storeError } from './store-error.ts';
 
 export interface PostgresRegistryOptions {
   /** postgres://USER:PASSWORD@HOST:PORT/DATABASE */
@@ -38,7 +25,7 @@ export interface PostgresRegistryOptions {
   readonly seen?: AuditHead;
   /** Gets the errors of listeners. Default: they are thrown as uncaught exceptions. */
   readonly onError?: ListenerErrors;
-  /** False to poll for changes of other daemons every 250 ms only. Default: the database notifies this daemon. */
+  /** False to poll for changes of other daemons every 250 ms only. Default: daemons notify each other through the database. */
   readonly listens?: boolean;
 }
 
@@ -49,10 +36,7 @@ export interface PostgresRegistryOptions {
  */
 export async function openPostgresRegistry(options: PostgresRegistryOptions): Promise<PostgresRegistry> {
   const address = await parsePostgresUrl(options.url);
-  const connection = await PostgresConnection.open(address, {
-    statementMs: migrationMs,
-    lockMs: migrationMs,
-  });
+  const connection = await PostgresConnection.open(address, whileMigrating);
   try {
     const fleet = fleetStatements();
     // Before anything is created, because a database that lost everything must not count as a new one.
@@ -104,7 +88,7 @@ export async function lookAtFleet(url: string): Promise<readonly FleetMember[]> 
   const address = await parsePostgresUrl(url);
   const connection = await PostgresConnection.open(address);
   try {
-    await mustBeMigrated(kyselyOn(connection), migrations);
+    await mustBePrepared(connection);
     return (await connection.all(fleetStatements().daemons({}))).map(memberOf);
   } catch (error) {
     throw storeError(error, address.name);
@@ -117,46 +101,7 @@ function statements(): Statements {
   return statementsFor(compiler as unknown as Kysely<Tables>);
 }
 
-/** Brings the tables of a database to this version. @throws REGISTRY_VERSION, and errors of the database. */
-export async function prepareDatabase(connection: PostgresConnection): Promise<void> {
-  try {
-    await migrate(kyselyOn(connection), migrations);
-  } catch (error) {
-    const told = storeError(error, connection.name);
-    if (hasCode(told, 'STORE_PERMISSIONS') && sqlState(told.cause) === '42501')
-      throw mayNotPrepare(connection, told);
-    throw told;
-  }
-}
-
-function mayNotPrepare({ name }: PostgresConnection, cause: Error): IdentityError {
-  return new IdentityError(
-    'STORE_PERMISSIONS',
-    `The database ${name} lacks the tables of this version, and its user may not make them. Let the owner of the database make them: palyra registry prepare (docs/fleet.md).`,
-    { cause, about: 'registry' },
-  );
-}
-
-/** @throws REGISTRY_VERSION unless the tables have this version, and errors of the database. */
-export async function mustBePrepared(connection: PostgresConnection): Promise<void> {
-  try {
-    await mustBeMigrated(kyselyOn(connection), migrations);
-  } catch (error) {
-    throw storeError(error, connection.name);
-  }
-}
-
 async function hasLedger(connection: PostgresConnection): Promise<boolean> {
   const [row] = await connection.execute("select to_regclass('public.ledger') is not null as found");
   return row?.found === true;
-}
-
-/** Kysely's own dialect on one connection, for the migrations. */
-function kyselyOn(connection: PostgresConnection): Kysely<unknown> {
-  const client = {
-    query: (text: string, values: readonly unknown[]) => connection.query(text, values),
-    release: () => {},
-  };
-  const pool = { connect: async () => client, end: async () => {} };
-  return new Kysely<unknown>({ dialect: new PostgresDialect({ pool: pool as never }) });
 }

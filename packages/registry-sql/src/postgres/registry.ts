@@ -65,7 +65,7 @@ interface OpenedDatabase {
   /** The ledger when this registry was opened. */
   readonly head: AuditHead & { readonly eventSeq: number };
   readonly onError: ListenerErrors | undefined;
-  /** False: the poll alone finds changes of other daemons. */
+  /** False: it neither listens nor notifies, and the poll alone finds changes of other daemons. */
   readonly listens: boolean;
 }
 
@@ -185,12 +185,13 @@ export class PostgresRegistry extends SqlReads implements Registry {
 
   async #together(changes: readonly Change[]): Promise<void> {
     try {
-      const { statements, daemon } = this.#options;
+      const { statements, daemon, listens: notifies } = this.#options;
       const done = await commitTogether(changes, {
         link: this.#writer,
         statements,
         fleet: this.#fleet,
         daemon,
+        notifies,
         seen: this.#head,
       });
       if (!done) return;

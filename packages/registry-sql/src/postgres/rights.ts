@@ -6,7 +6,7 @@ import { printable } from '@palyra/identity/values';
 import { DEFAULT_MIGRATION_TABLE } from 'kysely/migration';
 import { parsePostgresUrl } from './address.ts';
 import { PostgresConnection } from './connection.ts';
-import { prepareDatabase } from './open.ts';
+import { prepareDatabase, whileMigrating } from './prepare.ts';
 import type { PostgresTables } from './tables.ts';
 
 const rights = {
@@ -79,7 +79,7 @@ function sqlForRights(servedBy: string): string {
  */
 export async function prepareForRole(url: string, servedBy: string): Promise<void> {
   mustBePlain(servedBy);
-  const connection = await PostgresConnection.open(await parsePostgresUrl(url));
+  const connection = await PostgresConnection.open(await parsePostgresUrl(url), whileMigrating);
   try {
     await prepareDatabase(connection);
     await connection.execute(

@@ -34,6 +34,44 @@ export const compiler = new Kysely<PostgresTables>({
 
 type MovedLedger = Pick<PostgresLedgerTable, 'event_seq' | 'audit_seq' | 'audit_hash' | 'revocation_seq'>;
 
+type Published = MovedLedger & {
+  readonly seqs: readonly number[];
+  readonly daemon: string;
+  readonly bodies: readonly string[];
+};
+
+/** Moves the ledger and adds events, before a last select. */
+const publishing = (values: Published) =>
+  compiler
+    .with('moved', (one) =>
+      one.updateTable('ledger').set({
+        event_seq: values.event_seq,
+        audit_seq: values.audit_seq,
+        audit_hash: values.audit_hash,
+        revocation_seq: values.revocation_seq,
+      }),
+    )
+    .with('put', (one) =>
+      one
+        .insertInto('events')
+        .columns(['seq', 'at', 'daemon', 'body'])
+        .expression(
+          one
+            .selectFrom(
+              sql<{
+                seq: number;
+                body: string;
+              }>`unnest(${values.seqs}::bigint[], ${values.bodies}::text[])`.as(sql`each(seq, body)`),
+            )
+            .select([
+              sql<number>`each.seq`.as('seq'),
+              serverNow.as('at'),
+              sql<string>`${values.daemon}::text`.as('daemon'),
+              sql<string>`each.body`.as('body'),
+            ]),
+        ),
+    );
+
 export function fleetStatements() {
   const db = compiler;
   return {
@@ -52,45 +90,10 @@ export function fleetStatements() {
       db.selectFrom('events').selectAll().where('seq', '>', values.seq).orderBy('seq').limit(values.limit),
     ),
     // The last statement of a transaction with events: notifications are sent by its commit.
-    publish: prepared(
-      (
-        values: MovedLedger & {
-          readonly seqs: readonly number[];
-          readonly daemon: string;
-          readonly bodies: readonly string[];
-        },
-      ) =>
-        db
-          .with('moved', (one) =>
-            one.updateTable('ledger').set({
-              event_seq: values.event_seq,
-              audit_seq: values.audit_seq,
-              audit_hash: values.audit_hash,
-              revocation_seq: values.revocation_seq,
-            }),
-          )
-          .with('put', (one) =>
-            one
-              .insertInto('events')
-              .columns(['seq', 'at', 'daemon', 'body'])
-              .expression(
-                one
-                  .selectFrom(
-                    sql<{
-                      seq: number;
-                      body: string;
-                    }>`unnest(${values.seqs}::bigint[], ${values.bodies}::text[])`.as(sql`each(seq, body)`),
-                  )
-                  .select([
-                    sql<number>`each.seq`.as('seq'),
-                    serverNow.as('at'),
-                    sql<string>`${values.daemon}::text`.as('daemon'),
-                    sql<string>`each.body`.as('body'),
-                  ]),
-              ),
-          )
-          .selectNoFrom(sql`pg_notify('palyra_events', '')`.as('told')),
+    publishAndNotify: prepared((values: Published) =>
+      publishing(values).selectNoFrom(sql`pg_notify('palyra_events', '')`.as('told')),
     ),
+    publish: prepared((values: Published) => publishing(values).selectNoFrom(sql`1`.as('told'))),
     secret: prepared((values: { key_id: string; name_mac: string }) =>
       db
         .selectFrom('secrets')

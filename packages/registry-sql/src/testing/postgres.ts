@@ -1,7 +1,8 @@
 // A PostgreSQL server for a test file, and registries in databases of their own on it.
 
+import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { PostgresServer } from '../../../../tests/testing/postgres.ts';
+import { logsStatements, PostgresServer } from '../../../../tests/testing/postgres.ts';
 import { prepareForRole } from '../postgres/rights.ts';
 
 export { missingPostgres, PostgresServer } from '../../../../tests/testing/postgres.ts';
@@ -14,15 +15,22 @@ export class PostgresForTests {
   #server: PostgresServer | undefined;
   #template = '';
 
-  constructor() {
+  /** @param listens false for tests without notifications: then no statement may ask for them, or for advisory locks. */
+  constructor(listens = true) {
     before(async () => {
-      this.#server = await PostgresServer.start();
+      this.#server = await PostgresServer.start(listens ? '' : logsStatements);
       await this.#server.sql('postgres', `create role ${servedBy} login`);
       const url = await this.#server.database();
       await prepareForRole(url, servedBy);
       this.#template = new URL(url).pathname.slice(1);
     });
-    after(() => this.#server?.stop());
+    after(async () => {
+      try {
+        if (!listens) assert.deepEqual(await this.server.notPortable(), []);
+      } finally {
+        await this.#server?.stop();
+      }
+    });
   }
 
   get server(): PostgresServer {
