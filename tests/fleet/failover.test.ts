@@ -21,8 +21,11 @@ describe('the endpoints of a fleet', { skip: missingPostgres }, () => {
   test('reach a device at its pairing, without being configured: first those of its daemon', async (t) => {
     const daemons = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
     const [, b] = daemons;
-    const { told } = await pair(b, await makeDevice());
-    assert.ok(told);
+    const told = await until('it knows the other daemons', async () => {
+      await b.running.tick();
+      const { told } = await pair(b, await makeDevice());
+      return told?.node.length === 3 && told;
+    });
     const nodes = daemons.map(({ nodeAddress }) => nodeAddress);
     assert.equal(told.node[0], b.nodeAddress);
     assert.deepEqual([...told.node].sort(), [...nodes].sort());
