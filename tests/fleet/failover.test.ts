@@ -91,14 +91,18 @@ describe('the endpoints of a fleet', { skip: missingPostgres }, () => {
   });
 
   async function connect(t: TestContext, daemon: DaemonProcess, transport: (typeof transports)[number]) {
-    const device = await makeDevice();
     const admin = await daemon.admin();
     const pairing = {
       admin,
       pairingAddress: daemon.pairingAddress,
       peer: (known?: never) => daemon.peer(known),
     };
-    const enrollment = await pair(pairing as never, device);
+    // A connection that was opened before the device knew several daemons notices a silent end later.
+    const { device, enrollment } = await until('the daemon knows the others', async () => {
+      const device = await makeDevice();
+      const enrollment = await pair(pairing as never, device);
+      return enrollment.told?.node.length === 3 && { device, enrollment };
+    });
     if (transport === 'websocket') assert.equal(webEndpoints(enrollment)[0], daemon.webAddress);
     const agent = new TestAgent(t, device, enrollment, { transport, retryMs: 500 });
     await agent.connected();
