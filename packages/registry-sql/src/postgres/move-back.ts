@@ -5,6 +5,7 @@ import { IdentityError } from '@palyra/identity';
 import { withReadOnly } from '../sqlite/read-only.ts';
 import type { AuditHead } from '../transaction.ts';
 import { parsePostgresUrl } from './address.ts';
+import { daemonGoneMs } from './channels.ts';
 import { movedAway } from './commit.ts';
 import { PostgresConnection } from './connection.ts';
 import { postgresSide, sqliteSide } from './copied-rows.ts';
@@ -21,9 +22,6 @@ import {
   postgresReader,
   sqliteReader,
 } from './verified-copy.ts';
-
-/** A daemon announces itself every 15 seconds. Without a sign of life for this time, it counts as stopped, ms. */
-const countsAsStoppedMs = 60_000;
 
 export interface MoveBackOptions {
   /** The database. */
@@ -90,7 +88,7 @@ async function copy(connection: PostgresConnection, options: MoveBackOptions): P
 
 /** @throws REGISTRY_IN_USE */
 async function mustBeAlone(connection: PostgresConnection, daemon: string): Promise<void> {
-  const rows = await connection.all(fleetStatements().othersSeen({ daemon, ms: countsAsStoppedMs }));
+  const rows = await connection.all(fleetStatements().othersSeen({ daemon, ms: daemonGoneMs }));
   const [other] = rows;
   if (!other) return;
   const { id, endpoints, ago } = other;
