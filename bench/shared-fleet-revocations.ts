@@ -127,7 +127,7 @@ async function connect(
 function dial(enrollment: PairedEnrollment, { addresses }: FleetDaemon, by: number): Promise<NodeConnection> {
   return by % 2 === 0
     ? dialNode(addresses.node, enrollment)
-    : dialNodeQuic(quic, { ...enrollment, quicAddress: addresses.quic });
+    : dialNodeQuic(quic, { ...enrollment, byHand: { quic: [addresses.quic] } });
 }
 
 /** @returns the accepted calls and connections that began after the answer. */

@@ -7,6 +7,7 @@ import { fromConnectError } from '@palyra/rpc';
 import { Transport } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
+import { onlyAt } from '../testing/only-at.ts';
 import type { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 import { json, parsed, TestAgent } from '../testing/test-agent.ts';
@@ -201,13 +202,9 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
     const { daemons, device, enrollment, agent, deviceId } = await play(t);
     const [, b, c] = daemons;
     await agent.stop();
-    const moved = new TestAgent(
-      t,
-      device,
-      { ...enrollment, nodeAddress: b.nodeAddress },
-      { transport: 'http2' },
-    );
+    const moved = new TestAgent(t, device, onlyAt(enrollment, b), { transport: 'http2' });
     await moved.connected();
+    assert.equal(moved.address, b.nodeAddress);
     for (const { admin } of daemons)
       assert.ok((await admin.executeCapability({ deviceId, capability: 'system.info' })).output.length > 0);
     await expectCode(

@@ -7,17 +7,11 @@ import { fromConnectError } from '@palyra/rpc';
 import type { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
+import { onlyAt } from '../testing/only-at.ts';
 import type { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 import { json, TestAgent } from '../testing/test-agent.ts';
 import { until } from '../testing/until.ts';
-
-const at = (enrollment: PairedEnrollment, { nodeAddress }: { readonly nodeAddress: string }) => ({
-  ...enrollment,
-  nodeAddress,
-  // Only this daemon.
-  byHand: { node: [nodeAddress], quic: [] },
-});
 
 describe('the channel of a device in a fleet', { skip: missingPostgres }, () => {
   const fleet = new FleetForTests();
@@ -26,14 +20,15 @@ describe('the channel of a device in a fleet', { skip: missingPostgres }, () => 
     const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
     const device = await makeDevice();
     const enrollment = await pair(a, device);
-    const first = new TestAgent(t, device, at(enrollment, a), { transport: 'http2' });
+    const first = new TestAgent(t, device, onlyAt(enrollment, a), { transport: 'http2' });
     await first.connected();
-    const second = new TestAgent(t, device, at(enrollment, b), { transport: 'http2' });
+    const second = new TestAgent(t, device, onlyAt(enrollment, b), { transport: 'http2' });
     assert.equal((await second.ended)?.code, 'CHANNEL_IN_USE');
     await a.told((event) => event.type === 'clone_suspected' && event.sign === 'second_agent');
     await first.stop();
-    const third = new TestAgent(t, device, at(enrollment, b), { transport: 'http2' });
+    const third = new TestAgent(t, device, onlyAt(enrollment, b), { transport: 'http2' });
     await third.connected();
+    assert.equal(third.address, b.nodeAddress);
     const { id } = device.identity;
     for (const { admin } of [a, b])
       await admin.executeCapability({ deviceId: id, capability: 'system.info' });
@@ -43,15 +38,16 @@ describe('the channel of a device in a fleet', { skip: missingPostgres }, () => 
     const settings = await fleet.settings();
     const [a, b] = (await fleet.startProcesses(t, 2, settings)) as [DaemonProcess, DaemonProcess];
     const { device, enrollment } = await paired(a);
-    const agent = new TestAgent(t, device, at(enrollment, a), { transport: 'http2' });
+    const agent = new TestAgent(t, device, onlyAt(enrollment, a), { transport: 'http2' });
     await agent.connected();
     const { id } = device.identity;
     const [row] = await fleet.server.sql(settings.url, 'select * from channels');
     assert.equal(row?.device_id, id);
     a.process.send('SIGSTOP');
     t.after(() => a.process.send('SIGCONT'));
-    const moved = new TestAgent(t, device, at(enrollment, b), { transport: 'http2' });
+    const moved = new TestAgent(t, device, onlyAt(enrollment, b), { transport: 'http2' });
     await moved.connected();
+    assert.equal(moved.address, b.nodeAddress);
     await (await b.admin()).executeCapability({ deviceId: id, capability: 'system.info' });
     a.process.send('SIGCONT');
     // Its agent learns that it was replaced.
@@ -67,21 +63,16 @@ describe('the channel of a device in a fleet', { skip: missingPostgres }, () => 
     ];
     const { device, enrollment } = await paired(a);
     const begun = Promise.withResolvers<void>();
-    const agent = new TestAgent(
-      t,
-      device,
-      { ...enrollment, byHand: { node: [a.nodeAddress, b.nodeAddress], quic: [] } },
-      {
-        transport: 'http2',
-        capabilities: {
-          hang: ({ signal }) =>
-            new Promise((resolve) => {
-              begun.resolve();
-              signal.addEventListener('abort', () => resolve(json(null)));
-            }),
-        },
+    const agent = new TestAgent(t, device, onlyAt(enrollment, a, b), {
+      transport: 'http2',
+      capabilities: {
+        hang: ({ signal }) =>
+          new Promise((resolve) => {
+            begun.resolve();
+            signal.addEventListener('abort', () => resolve(json(null)));
+          }),
       },
-    );
+    });
     await agent.connected();
     const { id } = device.identity;
     const admin = await c.admin();
@@ -99,6 +90,7 @@ describe('the channel of a device in a fleet', { skip: missingPostgres }, () => 
       assert.ok(error === undefined || error.code === 'DEVICE_NOT_CONNECTED', String(error));
       return error === undefined;
     });
+    assert.equal(agent.address, b.nodeAddress);
   });
 
   async function paired(daemon: DaemonProcess) {

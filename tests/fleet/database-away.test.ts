@@ -8,6 +8,7 @@ import { NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
+import { onlyAt } from '../testing/only-at.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 import { until } from '../testing/until.ts';
 
@@ -34,10 +35,12 @@ describe('a database that is away', { skip: missingPostgres }, () => {
       await expectCode((await a!.node(enrollment)).status({}), 'STORE_UNREACHABLE');
       const { address: quicAddress } = a!.running.listeners.find(({ name }) => name === 'quic')!;
       await expectCode(
-        dialNodeQuic(createQuic(), { ...enrollment, quicAddress }).then((connection) => {
-          a!.closeAtEnd(connection);
-          return createClient(NodeService, connection.transport).status({});
-        }),
+        dialNodeQuic(createQuic(), onlyAt(enrollment, { nodeAddress: a!.nodeAddress, quicAddress })).then(
+          (connection) => {
+            a!.closeAtEnd(connection);
+            return createClient(NodeService, connection.transport).status({});
+          },
+        ),
         'STORE_UNREACHABLE',
       );
       await assert.rejects(other.status({}), 'what was revoked is not accepted either');

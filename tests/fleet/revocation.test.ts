@@ -9,6 +9,7 @@ import { dialNode, fromConnectError, type NodeConnection, NodeService } from '@p
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import type { DaemonProcess } from '../testing/daemon-process.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
+import { onlyAt } from '../testing/only-at.ts';
 import type { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair, type SampleDevice } from '../testing/sample-device.ts';
 import { within } from '../testing/until.ts';
@@ -51,7 +52,7 @@ async function enroll({ pairing }: Member): Promise<Paired> {
 function dial(daemon: Member, transport: Transport, enrollment: PairedEnrollment): Promise<NodeConnection> {
   return transport === 'http2'
     ? dialNode(daemon.nodeAddress, enrollment)
-    : dialNodeQuic(quic, { ...enrollment, quicAddress: daemon.quicAddress });
+    : dialNodeQuic(quic, onlyAt(enrollment, daemon));
 }
 
 /** A connection that calls without a pause, and remembers the start of the last call that was answered. */

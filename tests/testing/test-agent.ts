@@ -10,8 +10,8 @@ import {
   type RequestWatchOptions,
   runAgent,
 } from '@palyra/agent';
-import type { IdentityError } from '@palyra/identity';
-import type { PairedEnrollment } from '@palyra/identity/device';
+import { type IdentityError, MemorySecretStore } from '@palyra/identity';
+import { type PairedEnrollment, storeEndpointsByHand, storeEnrollment } from '@palyra/identity/device';
 import { dialPairing, type NodeConnection, reachNode } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { dialNodeWeb } from '@palyra/transport-websocket';
@@ -21,6 +21,15 @@ import { within } from './until.ts';
 export const quic = createQuic();
 export const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 export const parsed = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));
+
+/** The secrets of a device that knows these endpoints by hand. An agent goes by what is stored. */
+async function secretsWith({ byHand, ...enrollment }: PairedEnrollment): Promise<MemorySecretStore> {
+  const secrets = new MemorySecretStore();
+  await storeEnrollment(secrets, enrollment);
+  const set = Object.entries(byHand ?? {}).filter(([, list]) => list.length > 0);
+  await storeEndpointsByHand(secrets, enrollment.root, Object.fromEntries(set));
+  return secrets;
+}
 
 export class TestAgent {
   readonly states: AgentState[] = [];
@@ -48,25 +57,27 @@ export class TestAgent {
         : options.transport === 'websocket'
           ? (e: PairedEnrollment) => dialNodeWeb(e)
           : quicFirst((e, options) => dialNodeQuic(quic, e, options), http2);
-    this.ended = runAgent({
-      device,
-      enrollment,
-      dial: async (e) => {
-        const connection = await dial(e);
-        this.connections.push(connection);
-        return connection;
-      },
-      dialRecovery: (e) => dialPairing(e.address, e),
-      capabilities: new Map([...builtInCapabilities, ...Object.entries(options.capabilities ?? {})]),
-      platform: 'linux x64',
-      signal: this.#stop.signal,
-      retryMs: options.retryMs ?? 20,
-      ...(options.requests && { beside: new RequestWatch(options.requests) }),
-      onState: (state) => {
-        this.states.push(state);
-        for (const watcher of this.#watchers) watcher();
-      },
-    }).then(
+    const run = async (enrollment: PairedEnrollment) =>
+      runAgent({
+        device: { ...device, secrets: enrollment.byHand ? await secretsWith(enrollment) : device.secrets },
+        enrollment,
+        dial: async (e) => {
+          const connection = await dial(e);
+          this.connections.push(connection);
+          return connection;
+        },
+        dialRecovery: (e) => dialPairing(e.address, e),
+        capabilities: new Map([...builtInCapabilities, ...Object.entries(options.capabilities ?? {})]),
+        platform: 'linux x64',
+        signal: this.#stop.signal,
+        retryMs: options.retryMs ?? 20,
+        ...(options.requests && { beside: new RequestWatch(options.requests) }),
+        onState: (state) => {
+          this.states.push(state);
+          for (const watcher of this.#watchers) watcher();
+        },
+      });
+    this.ended = run(enrollment).then(
       () => undefined,
       (error) => error,
     );
@@ -76,6 +87,11 @@ export class TestAgent {
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.ended;
+  }
+
+  /** Where its last connection went. */
+  get address(): string | undefined {
+    return this.connections.at(-1)?.address;
   }
 
   /** Resolves when it has connected this often. */

@@ -9,6 +9,7 @@ import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { DaemonProcess } from '../daemon-process.ts';
 import { DatabaseLink } from '../database-link.ts';
 import { type FleetSettings, homeWith } from '../fleet.ts';
+import { onlyAt } from '../only-at.ts';
 import type { Scope } from '../palyra-process.ts';
 import type { PostgresServer } from '../postgres.ts';
 import type { Random } from '../random.ts';
@@ -66,8 +67,8 @@ export class Member {
   }
 
   dial(enrollment: PairedEnrollment, isQuic: boolean): Promise<NodeConnection> {
-    const { nodeAddress, quicAddress } = this.daemon;
-    return isQuic ? dialNodeQuic(quic, { ...enrollment, quicAddress }) : dialNode(nodeAddress, enrollment);
+    const { nodeAddress } = this.daemon;
+    return isQuic ? dialNodeQuic(quic, onlyAt(enrollment, this.daemon)) : dialNode(nodeAddress, enrollment);
   }
 }
 
