@@ -3,6 +3,7 @@
 
 import type { X509Certificate } from 'node:crypto';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
+import { afterRefusal } from '@palyra/identity/device';
 import { closedNormally, closeErrorOf } from '@palyra/rpc/portable';
 
 export interface LibraryClose {
@@ -25,7 +26,9 @@ const accessDenied = 49;
 const noApplicationProtocol = 120;
 
 /**
- * The reason for a close after the handshake; undefined when a side closed without an error.
+ * The reason for a close after the handshake; undefined when a side closed without an error. A close is not sealed, so it may have
+ * been meant for another connection (sealed.ts). A code for which a device ends or recovers its certificate counts only in a
+ * GOAWAY or in the answer of a call.
  * @param own this side's certificate.
  */
 export function closeReason(
@@ -33,7 +36,7 @@ export function closeReason(
   own?: X509Certificate,
 ): IdentityError | undefined {
   const ours = closeErrorOf(errorCode, reason);
-  if (ours) return ours;
+  if (ours) return afterRefusal(ours.code) === 'retry' ? ours : connectionGone();
   if (errorCode === closedNormally) {
     return reason === 'idle timeout'
       ? new IdentityError('UNREACHABLE', 'Nothing was heard from the other side for too long.')

@@ -7,6 +7,7 @@ import {
   type ByteStream,
   type ClientConnection,
   closedNormally,
+  closeErrorOf,
   resolveStreamLimits,
   type StreamLimits,
   toCloseNumber,
@@ -14,11 +15,12 @@ import {
 } from '@palyra/rpc/portable';
 import { dialAddresses, type StreamDialOptions } from '@palyra/rpc/transport';
 import { decodeGoaway, goawayInvalid, maxGoawayBytes } from '../goaway.ts';
+import { makeKey, Opener } from '../sealed.ts';
 import { closeReason, connectionGone, dialError, type LibraryClose, lossOf } from './close-reason.ts';
 import { watchHandshake } from './guard.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { alpn, type QuicheRuntime, runtimeOptions } from './runtime.ts';
-import { QuicheStream } from './stream.ts';
+import { QuicheStream, type StreamCoding } from './stream.ts';
 
 /** Interval between attempts to open a stream, because the library does not report when the peer allows more. */
 const streamLimitPollMs = 5;
@@ -79,6 +81,7 @@ async function dialOne(
 
   try {
     await session.ready();
+    connection.sendKey();
   } catch (cause) {
     const isRefused = handshake.done && connection.over;
     connection.close();
@@ -94,6 +97,7 @@ class QuicheClientConnection implements ClientConnection {
   readonly closed: Promise<IdentityError | undefined>;
   readonly #session: QuicClientSession;
   readonly #maxUnreadBytes: number;
+  readonly #key = makeKey();
   readonly #streams = new Set<QuicheStream>();
   readonly #waiting = new Set<() => void>();
   readonly #keepAlive: NodeJS.Timeout;
@@ -132,6 +136,20 @@ class QuicheClientConnection implements ClientConnection {
     }
   }
 
+  /** The first stream. */
+  sendKey(): void {
+    if (this.#failure) return;
+    try {
+      this.#session
+        .openStream()
+        .on('error', () => {})
+        .resume()
+        .end(this.#key);
+    } catch {
+      // The session has ended inside the library, which will emit `close` soon.
+    }
+  }
+
   close(error?: IdentityError): void {
     if (this.#failure) return;
     this.#gone(error);
@@ -153,6 +171,7 @@ class QuicheClientConnection implements ClientConnection {
       maxGoawayBytes,
       () => lossOf(this.closed),
       () => {},
+      this.#codingOf(raw),
     );
     let goaway: Buffer = Buffer.alloc(0);
     try {
@@ -160,7 +179,8 @@ class QuicheClientConnection implements ClientConnection {
         goaway = Buffer.concat([goaway, bytes]);
         if (goaway.length > maxGoawayBytes) throw goawayInvalid();
       }
-      const reason = closeReason(decodeGoaway(goaway));
+      const { errorCode, reason: text } = decodeGoaway(goaway);
+      const reason = closeErrorOf(errorCode, text) ?? connectionGone();
       if (this.#failure) return;
       this.#gone(reason);
       this.#end();
@@ -171,17 +191,27 @@ class QuicheClientConnection implements ClientConnection {
   }
 
   #open(): QuicheStream {
+    const raw = this.#session.openStream();
     const stream = new QuicheStream(
-      this.#session.openStream(),
+      raw,
       this.#maxUnreadBytes,
       () => lossOf(this.closed),
       (over) => {
         this.#streams.delete(over);
         this.#wake();
       },
+      this.#codingOf(raw),
     );
     this.#streams.add(stream);
     return stream;
+  }
+
+  #codingOf({ id }: LibraryStream): StreamCoding {
+    const opener = new Opener(this.#key, id);
+    return {
+      open: (bytes) => opener.open(bytes),
+      broken: (error) => this.close(error as IdentityError),
+    };
   }
 
   async #streamFreed(signal: AbortSignal | undefined): Promise<void> {

@@ -4,7 +4,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 import { before, describe, it, type TestContext } from 'node:test';
-import type { QuicClientSession, QuicConnectOptions, QuicServerSession } from '@currentspace/http3';
+import type {
+  QuicClientSession,
+  QuicConnectOptions,
+  QuicServerSession,
+  QuicStream,
+} from '@currentspace/http3';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { until } from '../../../../tests/testing/until.ts';
 import { toCloseNumber } from '../../../rpc/src/streams/close-code.ts';
@@ -16,7 +21,9 @@ import type {
 import { deferred } from '../../../rpc/src/testing/contract-suite.ts';
 import { createPki, type Pki } from '../../../rpc/src/testing/pki.ts';
 import { decodeGoaway, encodeGoaway } from '../goaway.ts';
+import { makeKey, Opener, Sealer } from '../sealed.ts';
 import { connectRaw } from '../testing/raw-client.ts';
+import { receiveKey, sendKey } from '../testing/raw-key.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
 import { createQuic } from './quic.ts';
@@ -41,6 +48,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     ): Promise<{
       listener: StreamListener;
       session: QuicClientSession;
+      key: Uint8Array;
       server: ServerConnection;
       served: () => number;
     }> {
@@ -57,13 +65,14 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       const session = connectRaw(pki, listener.port, runtime, options);
       t.after(() => session.close());
       await session.ready();
-      return { listener, session, server: await admitted.promise, served: () => served };
+      const key = sendKey(session);
+      return { listener, session, key, server: await admitted.promise, served: () => served };
     }
 
     /** Our client, and a server that the test controls. */
     async function withRawServer(
       t: TestContext,
-    ): Promise<{ connection: ClientConnection; session: QuicServerSession }> {
+    ): Promise<{ connection: ClientConnection; session: QuicServerSession; key: Uint8Array }> {
       const server = loadLibrary().createQuicServer(serverOptions({ tls: pki.serverTls }, runtime));
       t.after(() => server.close());
       const { port } = await withScratchFolder((written) => {
@@ -71,21 +80,24 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         written();
         return listening;
       });
-      const accepted = once(server, 'session') as Promise<[QuicServerSession]>;
+      const accepted = (once(server, 'session') as Promise<[QuicServerSession]>).then(([session]) => {
+        session.on('error', () => {});
+        return { session, key: receiveKey(session) };
+      });
       const connection = await quic.dial({ host, port, tls: pki.clientTls });
       t.after(() => connection.close());
-      const [session] = await accepted;
-      session.on('error', () => {});
-      return { connection, session };
+      const { session, key } = await accepted;
+      return { connection, session, key: await key };
     }
 
     it('comes before the close, with the same reason', async (t) => {
-      const { session, server } = await withRawClient(t);
+      const { session, key, server } = await withRawClient(t);
       const closed = once(session, 'close');
       const opened = once(session, 'stream');
       server.close(revoked);
       const [stream] = await opened;
-      assert.deepEqual(decodeGoaway(await buffer(stream)), {
+      const [goaway] = new Opener(key, stream.id).open(await buffer(stream));
+      assert.deepEqual(decodeGoaway(goaway!), {
         errorCode: toCloseNumber('DEVICE_REVOKED'),
         reason: revoked.message,
       });
@@ -134,16 +146,39 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     });
 
     it('ends the client’s connection without waiting for the close', async (t) => {
-      const { connection, session } = await withRawServer(t);
+      const { connection, session, key } = await withRawServer(t);
       const left = once(session, 'close');
       const stream = await connection.openStream();
-      session.openStream().resume().end(encodeGoaway(revoked));
+      const goaway = session.openStream().resume();
+      goaway.end(new Sealer(key, goaway.id).seal(encodeGoaway(revoked)));
       const reason = await connection.closed;
       assert.deepEqual([reason?.code, reason?.message], ['DEVICE_REVOKED', revoked.message]);
       await assert.rejects(stream.read(), { code: 'DEVICE_REVOKED' });
       await assert.rejects(connection.openStream(), { code: 'DEVICE_REVOKED' });
       const [{ errorCode }] = await left;
       assert.equal(errorCode, 0);
+    });
+
+    it('is needed for a code that ends a device: neither a close nor a reset alone has this effect', async (t) => {
+      const { connection, session } = await withRawServer(t);
+      const asked = once(session, 'stream') as Promise<[QuicStream]>;
+      const stream = await connection.openStream();
+      await stream.write(Buffer.from('x'));
+      const [raw] = await asked;
+      raw.on('error', () => {}).close(toCloseNumber('DEVICE_REVOKED'));
+      await assert.rejects(stream.read(), { code: 'UNREACHABLE' });
+      session.close(toCloseNumber('CERTIFICATE_SUPERSEDED'), 'Replaced.');
+      assert.equal((await connection.closed)?.code, 'UNREACHABLE');
+    });
+
+    it('that is sealed for another connection ends this one, which connects again', async (t) => {
+      const { connection, session } = await withRawServer(t);
+      const goaway = session
+        .openStream()
+        .on('error', () => {})
+        .resume();
+      goaway.end(new Sealer(makeKey(), goaway.id).seal(encodeGoaway(revoked)));
+      assert.equal((await connection.closed)?.code, 'UNREACHABLE');
     });
 
     const bad: [string, Uint8Array, IdentityErrorCode][] = [
@@ -159,13 +194,13 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     ];
     for (const [name, bytes, code] of bad) {
       it(`ends the connection even when it is invalid: ${name}`, async (t) => {
-        const { connection, session } = await withRawServer(t);
+        const { connection, session, key } = await withRawServer(t);
         const left = once(session, 'close');
-        session
+        const goaway = session
           .openStream()
           .on('error', () => {})
-          .resume()
-          .end(bytes);
+          .resume();
+        goaway.end(new Sealer(key, goaway.id).seal(bytes));
         assert.equal((await connection.closed)?.code, code);
         const [{ errorCode }] = await left;
         assert.equal(errorCode, code === 'MESSAGE_INVALID' ? toCloseNumber(code) : 0);

@@ -6,7 +6,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { QuicStream as LibraryStream, QuicServerSession } from '@currentspace/http3';
 import { until } from '../../../../tests/testing/until.ts';
 import { createPki } from '../../../rpc/src/testing/pki.ts';
+import { keyStreamId, Sealer } from '../sealed.ts';
 import { connectRaw } from '../testing/raw-client.ts';
+import { receiveKey, sendKey } from '../testing/raw-key.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
 import { serverOptions } from './listen.ts';
 import { createQuic } from './quic.ts';
@@ -15,10 +17,10 @@ import type { QuicheRuntime } from './runtime.ts';
 const host = '127.0.0.1';
 const streamsAtOnce = 60;
 
-async function goOn(stream: LibraryStream): Promise<void> {
+async function goOn(stream: LibraryStream, seal = (bytes: Buffer): Buffer => bytes): Promise<void> {
   stream.on('error', () => {}).resume();
   for (let i = 0; i < 6 && !stream.destroyed; i++) {
-    stream.write(Buffer.alloc(1_000));
+    stream.write(seal(Buffer.alloc(1_000)));
     await turn();
   }
 }
@@ -62,6 +64,7 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       const session = connectRaw(pki, listener.port, runtime);
       t.after(() => session.close());
       await session.ready();
+      sendKey(session);
       for (let i = 0; i < streamsAtOnce; i++) await goOn(session.openStream());
       await until('every stream is served', () => served === streamsAtOnce);
       await until('nothing is kept', () => hasNoStreams(sessions));
@@ -106,7 +109,13 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
       t.after(() => server.close());
       server.on('error', () => {});
       server.on('session', (session: QuicServerSession) => {
-        session.on('error', () => {}).on('stream', goOn);
+        session.on('error', () => {});
+        const key = receiveKey(session);
+        session.on('stream', async (stream) => {
+          if (stream.id === keyStreamId) return;
+          const sealer = new Sealer(await key, stream.id);
+          await goOn(stream, (bytes) => sealer.seal(bytes));
+        });
       });
       const { port } = await withScratchFolder((written) => {
         const listening = server.listen(0, host);

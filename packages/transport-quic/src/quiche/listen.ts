@@ -1,6 +1,11 @@
 // The server side of QUIC over @currentspace/http3.
 
-import type { QuicServer, QuicServerOptions, QuicServerSession } from '@currentspace/http3';
+import type {
+  QuicStream as LibraryStream,
+  QuicServer,
+  QuicServerOptions,
+  QuicServerSession,
+} from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
 import { MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
 import {
@@ -16,6 +21,7 @@ import {
 import { type Admission, drained, type StreamListener, startAdmission } from '@palyra/rpc/transport';
 import type { QuicListenOptions } from '../contract.ts';
 import { encodeGoaway } from '../goaway.ts';
+import { keyBytes, keyStreamId, Sealer } from '../sealed.ts';
 import { closeReason, connectionGone, lossOf, tlsConfigError } from './close-reason.ts';
 import { HandshakeWatch } from './handshake-watch.ts';
 import { loadLibrary, withScratchFolder } from './library.ts';
@@ -172,6 +178,9 @@ class QuicheServerConnection implements ServerConnection {
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
   #admission: Admission | undefined;
+  /** The client's key. */
+  #key: Uint8Array | undefined;
+  readonly #keyed = Promise.withResolvers<void>();
   #grace: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -197,13 +206,26 @@ class QuicheServerConnection implements ServerConnection {
   start(options: QuicListenOptions, limits: StreamLimits): void {
     const admission = startAdmission(this, options, limits.handshakeTimeoutMs);
     this.#admission = admission;
+    const late = setTimeout(() => this.close(keyMissing()), limits.handshakeTimeoutMs).unref();
+    void Promise.race([this.#keyed.promise, this.closed]).then(() => clearTimeout(late));
     this.#session.on('stream', (raw) => {
+      if (raw.id === keyStreamId) {
+        void this.#takeKey(raw);
+        return;
+      }
+      let sealer: Sealer | undefined;
       const stream = new QuicheStream(
         raw,
         limits.maxUnreadBytes,
         () => lossOf(this.closed),
         (over) => this.#streams.delete(over),
-        this.unfinished.call(),
+        {
+          held: this.unfinished.call(),
+          seal: (bytes) => {
+            sealer ??= this.#sealerOf(raw.id);
+            return sealer.seal(bytes);
+          },
+        },
       );
       if (this.#failure) {
         stream.fail(this.#failure);
@@ -211,7 +233,7 @@ class QuicheServerConnection implements ServerConnection {
       }
       this.#streams.add(stream);
       // The library has no option to forbid unidirectional streams (RFC 9000 2.1: bit 2 of the id).
-      if ((raw.id & 3) === 0) admission.offer(stream);
+      if ((raw.id & 3) === 0) void this.#keyed.promise.then(() => admission.offer(stream));
       else this.close(new IdentityError('MESSAGE_INVALID', 'Only bidirectional streams carry calls.'));
     });
   }
@@ -237,9 +259,39 @@ class QuicheServerConnection implements ServerConnection {
     // Set first, so that the connection ends even if a later step fails.
     this.#grace = setTimeout(end, goawayGraceMs).unref();
     this.#gone(error);
-    // A client that allows no server stream learns the reason from the close alone.
-    const stream = this.#session.openStream().on('error', end).resume();
-    stream.end(encodeGoaway(error));
+    void this.#keyed.promise.then(() => {
+      if (this.#isClosed) return;
+      // A client that allows no server stream learns of the close alone.
+      const stream = this.#session.openStream().on('error', end).resume();
+      stream.end(this.#sealerOf(stream.id).seal(encodeGoaway(error)));
+    });
+  }
+
+  async #takeKey(raw: LibraryStream): Promise<void> {
+    const stream = new QuicheStream(
+      raw,
+      keyBytes,
+      () => lossOf(this.closed),
+      () => {},
+      { held: this.unfinished.call() },
+    );
+    let key: Buffer = Buffer.alloc(0);
+    try {
+      for (let bytes = await stream.read(); bytes; bytes = await stream.read())
+        key = Buffer.concat([key, bytes]);
+      if (key.length !== keyBytes) throw keyMissing();
+      await stream.end();
+    } catch {
+      this.close(keyMissing());
+      return;
+    }
+    this.#key = key;
+    this.#keyed.resolve();
+  }
+
+  #sealerOf(streamId: number): Sealer {
+    if (!this.#key) throw new TypeError('nothing is sent before the key has come');
+    return new Sealer(this.#key, streamId);
   }
 
   /** Closes the connection without waiting for the client. */
@@ -259,6 +311,9 @@ class QuicheServerConnection implements ServerConnection {
     this.#settle(error);
   }
 }
+
+const keyMissing = () =>
+  new IdentityError('MESSAGE_INVALID', 'The first stream of a connection must carry its key.');
 
 const isShort = (chain: readonly Uint8Array[]) =>
   chain.length <= MAX_CHAIN_CERTIFICATES &&

@@ -2,6 +2,7 @@
 // this file limits the unread bytes.
 
 import type { QuicStream as LibraryStream } from '@currentspace/http3';
+import { afterRefusal } from '@palyra/identity/device';
 import type { ByteStream, HeldBytes } from '@palyra/rpc/portable';
 import {
   ReceiveQueue,
@@ -11,30 +12,44 @@ import {
   toCloseNumber,
 } from '@palyra/rpc/portable';
 
+/** What is done to the bytes of a stream on their way. */
+export interface StreamCoding {
+  readonly seal?: (bytes: Uint8Array) => Uint8Array;
+  /** May throw. */
+  readonly open?: (bytes: Uint8Array) => readonly Uint8Array[];
+  /** Called with the error of `open`. */
+  readonly broken?: (error: unknown) => void;
+}
+
 export class QuicheStream implements ByteStream {
   readonly #stream: LibraryStream;
   readonly #lost: () => Promise<Error>;
   readonly #received: ReceiveQueue;
+  readonly #coding: StreamCoding;
   #failure: Error | undefined;
   #ended = false;
 
   /**
    * @param lost resolves with the reason why the connection ended.
-   * @param held counts the unread bytes.
+   * @param options.held counts the unread bytes.
    */
   constructor(
     stream: LibraryStream,
     maxUnreadBytes: number,
     lost: () => Promise<Error>,
     over: (stream: QuicheStream) => void,
-    held?: HeldBytes,
+    { held, ...coding }: StreamCoding & { readonly held?: HeldBytes } = {},
   ) {
+    this.#coding = coding;
     this.#stream = stream;
     this.#lost = lost;
     this.#received = new ReceiveQueue(maxUnreadBytes, held);
     stream.on('data', (bytes: Buffer) => {
-      if (this.#received.push(bytes)) return;
-      this.reset(held?.fits(bytes.length) === false ? 'TOO_MANY_REQUESTS' : 'MESSAGE_TOO_LARGE');
+      for (const each of this.#open(bytes)) {
+        if (this.#received.push(each)) continue;
+        this.reset(held?.fits(each.length) === false ? 'TOO_MANY_REQUESTS' : 'MESSAGE_TOO_LARGE');
+        return;
+      }
     });
     stream.on('end', () => {
       this.#ended = true;
@@ -58,7 +73,7 @@ export class QuicheStream implements ByteStream {
   write(bytes: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
-      this.#stream.write(bytes, (error) => (error ? resolve(this.#reject(error)) : resolve()));
+      this.#stream.write(this.#sealed(bytes), (error) => (error ? resolve(this.#reject(error)) : resolve()));
     });
   }
 
@@ -66,7 +81,7 @@ export class QuicheStream implements ByteStream {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
       const done = (error?: Error | null) => (error ? resolve(this.#reject(error)) : resolve());
-      if (bytes) this.#stream.end(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), done);
+      if (bytes) this.#stream.end(this.#sealed(bytes), done);
       else this.#stream.end(done);
     });
   }
@@ -85,6 +100,22 @@ export class QuicheStream implements ByteStream {
     this.#stream.destroy();
   }
 
+  #open(bytes: Uint8Array): readonly Uint8Array[] {
+    const { open, broken } = this.#coding;
+    if (!open) return [bytes];
+    try {
+      return open(bytes);
+    } catch (error) {
+      broken?.(error);
+      return [];
+    }
+  }
+
+  #sealed(bytes: Uint8Array): Buffer {
+    const { buffer, byteOffset, byteLength } = this.#coding.seal?.(bytes) ?? bytes;
+    return Buffer.from(buffer, byteOffset, byteLength);
+  }
+
   #fail(error: Error): void {
     this.#failure = error;
     this.#received.fail(error);
@@ -100,6 +131,10 @@ export class QuicheStream implements ByteStream {
    */
   async #failureOf(error: Error): Promise<Error> {
     const number = /(?:StreamReset|StreamStopped)\((\d+)\)|stream reset: (\d+)/.exec(error.message);
-    return number ? new StreamReset(resetReasonOf(Number(number[1] ?? number[2]))) : this.#lost();
+    if (!number) return this.#lost();
+    const reason = resetReasonOf(Number(number[1] ?? number[2]));
+    // A reset is not sealed either (closeReason): of these codes, the connection's GOAWAY tells.
+    const isToldByGoaway = this.#coding.open && reason !== 'CANCELLED' && afterRefusal(reason) !== 'retry';
+    return isToldByGoaway ? this.#lost() : new StreamReset(reason);
   }
 }
