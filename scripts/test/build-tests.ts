@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'rolldown';
 import type { ESTree } from 'rolldown/utils';
 import { outsideTheBuild } from '../build-palyra.ts';
-import { lightHttp } from '../light-http.ts';
+import { nodeAtFirstUse } from '../light-node.ts';
 
 const repository = join(import.meta.dirname, '../..');
 /** Packages that load their own files, or that few tests need. */
@@ -41,7 +41,7 @@ export async function buildTests(files: readonly string[], folder: string): Prom
     ),
     platform: 'node',
     external: external.map((name) => new RegExp(`^${name}(/|$)`)),
-    plugins: [keepPlaces, lightHttp],
+    plugins: [keepPlaces, nodeAtFirstUse],
     logLevel: 'warn',
     output: {
       dir: folder,
