@@ -7,7 +7,7 @@ const whitespaceAround = /^[\t\n\r ]+|[\t\n\r ]+$/g;
 export class LightHeaders implements Headers {
   readonly #values = new Map<string, string[]>();
 
-  constructor(init: HeadersInit = {}) {
+  constructor(init: ConstructorParameters<typeof Headers>[0] = {}) {
     if (typeof init !== 'object' || init === null)
       throw new TypeError('headers are a record, or a list of pairs');
     const pairs = Symbol.iterator in init ? init : Object.entries(init);
@@ -52,23 +52,23 @@ export class LightHeaders implements Headers {
     for (const [name, value] of this.#sorted()) each.call(self, value, name, this);
   }
 
-  keys(): HeadersIterator<string> {
+  keys(): ReturnType<Headers['keys']> {
     return this.#sorted()
       .map(([name]) => name)
       .values();
   }
 
-  values(): HeadersIterator<string> {
+  values(): ReturnType<Headers['keys']> {
     return this.#sorted()
       .map(([, value]) => value)
       .values();
   }
 
-  entries(): HeadersIterator<[string, string]> {
+  entries(): ReturnType<Headers['entries']> {
     return this.#sorted().values();
   }
 
-  [Symbol.iterator](): HeadersIterator<[string, string]> {
+  [Symbol.iterator](): ReturnType<Headers['entries']> {
     return this.entries();
   }
 
