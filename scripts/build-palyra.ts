@@ -47,7 +47,7 @@ export async function buildPalyra(folder: string): Promise<string> {
     },
     platform: 'node',
     external: [...outsideTheBuild.required, ...outsideTheBuild.optional],
-    plugins: [nodeAtFirstUse, consoleInPlace],
+    plugins: [nodeAtFirstUse(), consoleInPlace],
     transform: { inject: lightHeaders },
     logLevel: 'warn',
     output: {

@@ -16,15 +16,16 @@ const namesOf = (name: string) => {
   return typeof exported === 'object' ? Object.keys(exported) : undefined;
 };
 
-/** For rolldown. */
-export const nodeAtFirstUse: Plugin = {
+/** For rolldown. @param only these modules. Default: all. */
+export const nodeAtFirstUse = (only?: readonly string[]): Plugin => ({
   name: 'node-at-first-use',
   resolveId: {
     filter: { id: /^(?:node:)?[a-z0-9_]+(?:\/[a-z]+)?$/ },
     handler(id) {
       const name = id.replace(/^node:/, '');
       const isNodes = builtinModules.includes(name) || builtinModules.includes(`node:${name}`);
-      return isNodes && !loaded.has(name) && namesOf(name) ? prefix + name : undefined;
+      const isMeant = only ? only.includes(name) : !loaded.has(name);
+      return isNodes && isMeant && namesOf(name) ? prefix + name : undefined;
     },
   },
   load(id) {
@@ -39,7 +40,7 @@ export const nodeAtFirstUse: Plugin = {
           get: () => (loaded ??= process.getBuiltinModule('node:${name}'))[name],
         });`;
   },
-};
+});
 
 /** For rolldown's `transform.inject`. */
 export const lightHeaders = {
