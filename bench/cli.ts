@@ -84,6 +84,10 @@ export async function cli(progress: Progress): Promise<Figures> {
       meaning:
         'Processor time of the slowest of `palyra --version`, `status`, `devices list` and the completion of a device, over ' +
         'that of `node -e 0`.',
+      whenMissed:
+        "of a command on the admin socket, a quarter is Node's own modules (HTTP/2, which brings TLS and cryptography, is half of " +
+        'them), a fifth the descriptors of the protos, a seventh the compilation of the program, and a twentieth each the reading of ' +
+        'its files and the collection of garbage.',
       parts: {
         ...Object.fromEntries(ratios.map(({ name, value }) => [`${name}_ratio`, value])),
         ...Object.fromEntries(Object.entries(short).map(([name, ms]) => [`${name}_ms`, median(ms)])),
@@ -94,6 +98,10 @@ export async function cli(progress: Progress): Promise<Figures> {
       target: { atMost: 8 },
       unit: 'ratio',
       meaning: 'Processor time of a daemon until all its ports are open, over that of `node -e 0`.',
+      whenMissed:
+        "a fifth is the compilation of the program, a tenth the opening of the listeners with OpenSSL's first contexts, a " +
+        'fourteenth the schema of the configuration, and a twentieth each the descriptors of the protos, the collection of garbage ' +
+        "and Node's own modules.",
       parts: { daemon_ms: median(long.daemon), node_ms: median(long.node) },
     },
     'cli.idle_daemon_mib': idle('a daemon with one connected device', memory.daemon, bareMib),
@@ -111,6 +119,9 @@ function idle(what: string, value: number, bareMib: number): Figures[string] {
     target: { atMost: 100 },
     unit: 'MiB',
     meaning: `Resident memory of ${what}, after ${idleMs / 1000} s without work.`,
+    whenMissed:
+      "three fifths are pages of Node's program file, of which a bare Node has two thirds too; a fifth is V8's heap, of which a " +
+      'sixth is the text of our program.',
     parts: { bare_node_mib: bareMib },
   };
 }
