@@ -4,6 +4,7 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { inBrowser } from './browser.ts';
 import { overChannel } from './channel.ts';
+import { cli } from './cli.ts';
 import { consoleScroll } from './console.ts';
 import { disk } from './disk.ts';
 import { handshake } from './handshake.ts';
@@ -20,6 +21,7 @@ import { sharedFleet } from './shared-fleet.ts';
 import { overHttp2, overQuic } from './transports.ts';
 
 const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>>> = {
+  cli,
   issue,
   pairing,
   registry,

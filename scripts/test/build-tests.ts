@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'rolldown';
 import type { ESTree } from 'rolldown/utils';
 import { outsideTheBuild } from '../build-palyra.ts';
-import { lightHttp } from '../light-http.ts';
+import { lightHeaders, nodeAtFirstUse } from '../light-node.ts';
 
 const repository = join(import.meta.dirname, '../..');
 /** Packages that load their own files, or that few tests need. */
@@ -41,7 +41,9 @@ export async function buildTests(files: readonly string[], folder: string): Prom
     ),
     platform: 'node',
     external: external.map((name) => new RegExp(`^${name}(/|$)`)),
-    plugins: [keepPlaces, lightHttp],
+    // Tests replace functions of the others. An import of `http` reads its WebSocket, which loads the client of `fetch`.
+    plugins: [keepPlaces, nodeAtFirstUse(['http'])],
+    transform: { inject: lightHeaders },
     logLevel: 'warn',
     output: {
       dir: folder,

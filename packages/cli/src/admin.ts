@@ -4,12 +4,9 @@ import { type Client, Code, ConnectError, createClient } from '@connectrpc/conne
 import { IdentityError } from '@palyra/identity';
 import type { ErrorFields } from '@palyra/identity/errors';
 import { mustBeOwnFolder } from '@palyra/identity/files';
-import { AdminService, dialAdmin, dialNode, fromConnectError, type Http2Connection } from '@palyra/rpc';
-import { defaultHttp2Limits } from '@palyra/rpc/transport';
-import { nodePort, parseAddress } from './address.ts';
+import { AdminService, dialAdmin, fromConnectError, type Http2Connection } from '@palyra/rpc';
+import { nodePort } from './address.ts';
 import type { Cli } from './cli.ts';
-import { reachDaemon } from './device-connection.ts';
-import { pairedEnrollment } from './device-store.ts';
 import { untilInterrupted } from './interruption.ts';
 import type { Remote } from './remote.ts';
 
@@ -17,9 +14,6 @@ export type Admin = Client<typeof AdminService>;
 export type Pairing = Awaited<ReturnType<Admin['getPairing']>>;
 export type Device = Awaited<ReturnType<Admin['renameDevice']>>;
 export type Certificate = Awaited<ReturnType<Admin['revokeCertificate']>>;
-
-/** Room for a page of a thousand devices, each with as many capabilities and names as the limits allow. */
-const answerBytes = 16 * defaultHttp2Limits.messageBytes;
 
 /** @throws UNREACHABLE, the daemon's error, or the interruption. */
 export async function withAdmin<T>(
@@ -42,7 +36,8 @@ export async function withAdmin<T>(
 }
 
 async function dial(cli: Cli): Promise<Http2Connection> {
-  if (cli.remote) return dialRemote(cli, cli.remote);
+  // The socket needs none of what reaches another machine, which takes longer to load than a call takes.
+  if (cli.remote) return (await import('./remote-admin.ts')).dialRemote(cli, cli.remote);
   try {
     return await dialAdmin(cli.home.adminSocket);
   } catch (error) {
@@ -64,13 +59,6 @@ async function dial(cli: Cli): Promise<Http2Connection> {
       cause: error,
     });
   }
-}
-
-async function dialRemote(cli: Cli, { daemon, address }: Remote): Promise<Http2Connection> {
-  const enrollment = await pairedEnrollment(cli, daemon, '--remote-daemon');
-  const options = { readMaxBytes: answerBytes };
-  if (address === undefined) return reachDaemon(enrollment, options);
-  return dialNode(parseAddress(address, nodePort), enrollment, options);
 }
 
 function answerOf(error: ConnectError, remote: Remote | undefined): IdentityError {

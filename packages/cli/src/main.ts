@@ -110,7 +110,9 @@ const invocation: Invocation = {
     WATCHDOG_PID: env.WATCHDOG_PID,
   },
 };
-const exitCode = await run(invocation);
+// A run that never ends, and leaves nothing to wait for, has failed.
+process.exitCode = exitCodes.failure;
+void run(invocation).then(leave);
 
 /** Undefined without HOME, if the system does not know the user, as in a container. */
 function userHome(): string | undefined {
@@ -123,13 +125,15 @@ function userHome(): string | undefined {
 
 /** Longest wait for the reader to take the rest of the output of an interrupted run, ms. */
 const lastWordsMs = 1000;
-if (interruption.signal.aborted) setTimeout(exit, lastWordsMs);
-// Connections and prompts may still keep the process alive. Before it exits, the output is written or fails.
-stdout.write('', () => stderr.write('', () => setImmediate(exit)));
 
-function exit(): void {
-  if (!lost || exitCode !== exitCodes.ok) process.exit(exitCode);
-  // The work was done, but its answer could not be delivered.
-  if (lost.code === 'FILE_FAILED') stderr.write(`error: ${lost.message} [FILE_FAILED]\n`);
-  process.exit(failureOf(lost).exitCode);
+function leave(exitCode: number): void {
+  const exit = () => {
+    if (!lost || exitCode !== exitCodes.ok) process.exit(exitCode);
+    // The work was done, but its answer could not be delivered.
+    if (lost.code === 'FILE_FAILED') stderr.write(`error: ${lost.message} [FILE_FAILED]\n`);
+    process.exit(failureOf(lost).exitCode);
+  };
+  if (interruption.signal.aborted) setTimeout(exit, lastWordsMs);
+  // Connections and prompts may still keep the process alive. Before it exits, the output is written or fails.
+  stdout.write('', () => stderr.write('', () => setImmediate(exit)));
 }

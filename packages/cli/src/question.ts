@@ -1,10 +1,12 @@
 // Questions to the person at the terminal. They go to stderr, so that stdout holds only answers.
 
-import { confirm, isCancel, password, select, text } from '@clack/prompts';
 import type { Cli } from './cli.ts';
 import { CliError } from './failure.ts';
 import { plainSink } from './plain-ascii.ts';
 import { printableAnswer } from './printable.ts';
+
+/** Loaded for a question, because most commands ask none. */
+const prompts = () => import('@clack/prompts');
 
 /** Whether there is a person to ask. With --json there never is. */
 export function canAsk({ invocation, output }: Cli): boolean {
@@ -17,6 +19,7 @@ export async function askText(
   message: string,
   options: { readonly placeholder: string; readonly check: (text: string) => string | undefined },
 ): Promise<string> {
+  const { text } = await prompts();
   const answer = await text({
     ...streams(cli),
     message: printableAnswer(message),
@@ -28,11 +31,13 @@ export async function askText(
 
 /** Does not show the typed text. @throws INTERRUPTED */
 export async function askSecret(cli: Cli, message: string): Promise<string> {
+  const { password } = await prompts();
   return given<string>(cli, await password({ ...streams(cli), message: printableAnswer(message) }));
 }
 
 /** Enter alone means no. @throws CANCELLED, INTERRUPTED */
 export async function askYes(cli: Cli, message: string): Promise<void> {
+  const { confirm } = await prompts();
   const answer = await confirm({ ...streams(cli), message: printableAnswer(message), initialValue: false });
   if (!given<boolean>(cli, answer)) throw new CliError('CANCELLED', 'Nothing was changed.');
 }
@@ -43,6 +48,7 @@ export async function askWhich(
   message: string,
   options: readonly { readonly value: string; readonly label: string }[],
 ): Promise<string> {
+  const { select } = await prompts();
   const answer = await select({
     ...streams(cli),
     message: printableAnswer(message),
@@ -62,6 +68,7 @@ function streams({ invocation }: Cli) {
 
 /** During a question, the terminal sends Ctrl-C as a key, not as a signal. */
 function given<T>(cli: Cli, answer: T | symbol): T {
-  if (!isCancel(answer)) return answer as T;
+  // The only symbol among the answers says that the person gave none.
+  if (typeof answer !== 'symbol') return answer;
   throw cli.invocation.interrupted.reason ?? new CliError('INTERRUPTED', 'Interrupted. Nothing was changed.');
 }

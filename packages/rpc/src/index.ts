@@ -14,13 +14,8 @@ export {
   NodeService,
 } from './gen/palyra/node/v1/node_pb.js';
 export { PairingService } from './gen/palyra/pairing/v1/pairing_pb.js';
-export {
-  dialAdmin,
-  dialNode,
-  dialPairing,
-  type Http2Connection,
-  type NodeConnection,
-  type PairingConnection,
-} from './http2/dialer.ts';
+export type { Http2Connection } from './http2/connection-over.ts';
+export { dialAdmin } from './http2/dial-admin.ts';
+export { dialNode, dialPairing, type NodeConnection, type PairingConnection } from './http2/dialer.ts';
 export { reachNode, reachPairing } from './http2/reach.ts';
 export { type CollectedList, collectRevocationLists } from './revocation-list-parts.ts';

@@ -12,6 +12,7 @@ import { explained } from '../next-step.ts';
 import { type PairingChange, pairingChangeLine } from '../pairing-view.ts';
 import { printable } from '../printable.ts';
 import { qrCode } from '../qr.ts';
+import { collectStartGarbage } from '../start-garbage.ts';
 import { supervisorOf } from '../supervisor.ts';
 import { box, fields } from '../table.ts';
 import { formatClock, formatSpan, formatTime, isoTime } from '../time.ts';
@@ -77,6 +78,7 @@ async function daemon(cli: Cli, options: DaemonOptions): Promise<void> {
   then(() => (isText(running) ? showReady(cli, running, options) : undefined));
   const supervisor = supervisorOf(invocation, (problem) => output.note(`note: ${printable(problem)}`));
   supervisor.ready(`Serving ${running.trustDomain}`);
+  collectStartGarbage();
   await new Promise<void>((resolve) => {
     if (invocation.interrupted.aborted) resolve();
     invocation.interrupted.addEventListener('abort', () => resolve());

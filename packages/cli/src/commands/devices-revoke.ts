@@ -6,7 +6,6 @@ import { fromConnectError } from '@palyra/rpc';
 import { DeviceState } from '@palyra/rpc/admin';
 import { type Device, withAdmin } from '../admin.ts';
 import type { Cli } from '../cli.ts';
-import { withDevice } from '../device-connection.ts';
 import { certificateJson, deviceJson } from '../device-view.ts';
 import { CliError } from '../failure.ts';
 import { printable } from '../printable.ts';
@@ -94,7 +93,7 @@ async function revokeMany(cli: Cli, references: readonly string[], options: Revo
     return;
   }
   if (cli.remote) {
-    const own = await withDevice(cli.home, async ({ identity }) => identity.id);
+    const own = await ownId(cli);
     if (devices.some(({ id }) => id === own))
       throw new CliError('USAGE', 'This device is one of them. Revoke it separately, at the end.');
   }
@@ -161,13 +160,14 @@ const numberOf = ({ length }: readonly Device[]) => (length === 1 ? '1 device is
 /** An operator that revokes its own device is disconnected before the answer arrives. */
 async function ownDeviceRevoked(cli: Cli, error: unknown, device: Device, reason: string): Promise<Device> {
   const isOut = hasCode(fromConnectError(error), 'DEVICE_REVOKED');
-  if (
-    !isOut ||
-    !cli.remote ||
-    (await withDevice(cli.home, async ({ identity }) => identity.id)) !== device.id
-  )
-    throw error;
+  if (!isOut || !cli.remote || (await ownId(cli)) !== device.id) throw error;
   return { ...device, state: DeviceState.REVOKED, revocationReason: reason };
+}
+
+/** Of this device, which works on a daemon elsewhere. */
+async function ownId(cli: Cli): Promise<string> {
+  const { withDevice } = await import('../device-connection.ts');
+  return withDevice(cli.home, async ({ identity }) => identity.id);
 }
 
 function findSerial(wanted: string, device: Device, certificates: readonly { serial: string }[]): string {

@@ -26,6 +26,7 @@ import { CliError } from '../failure.ts';
 import { withExamples } from '../help.ts';
 import { explained, nextStepOf } from '../next-step.ts';
 import { printable } from '../printable.ts';
+import { collectStartGarbage } from '../start-garbage.ts';
 import { formatSpan } from '../time.ts';
 
 export interface RunOptions {
@@ -104,6 +105,7 @@ async function runFor(cli: Cli, options: RunOptions, enrollment: PairedEnrollmen
   const capabilities = await offered(cli, options);
   const files = keptFiles(cli, options, enrollment);
   const notices = options.notify ? desktopNotices(cli) : undefined;
+  collectStartGarbage();
   await withDevice(cli.home, (device) =>
     runAgent({
       device,

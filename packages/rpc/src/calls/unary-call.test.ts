@@ -18,7 +18,7 @@ import {
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { temporaryFolder } from '../../../../tests/testing/temporary-folder.ts';
 import { NodeService } from '../gen/palyra/node/v1/node_pb.js';
-import { dialAdmin } from '../http2/dialer.ts';
+import { dialAdmin } from '../http2/dial-admin.ts';
 import { serveHttp2 } from '../http2/serve.ts';
 
 const maxBytes = 1000;

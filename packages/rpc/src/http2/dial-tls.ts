@@ -8,6 +8,7 @@ import type { PairedEnrollment } from '@palyra/identity/device';
 import { parseEndpoint, reasonOf } from '@palyra/identity/values';
 import { opensslVerdict, peerChain } from '../access/peer-chain.ts';
 import { tcpKeepAlive } from '../connections/live-connections.ts';
+import { connectTimeoutMs, timedOut } from './connection-over.ts';
 import { dialAddresses } from './happy-eyeballs.ts';
 import { tlsSettings } from './tls-settings.ts';
 
@@ -26,9 +27,6 @@ export interface TlsDial {
   /** Message for a peer that does not speak our TLS. */
   readonly isAnother: string;
 }
-
-/** Time to establish a connection. */
-export const connectTimeoutMs = 10_000;
 
 /** @throws UNREACHABLE, DAEMON_NOT_AUTHENTICATED, CLOCK_SKEW; CERTIFICATE_INVALID for an invalid trust bundle. */
 export async function dialTls(dial: TlsDial): Promise<tls.TLSSocket> {
@@ -136,11 +134,6 @@ function handshake(socket: tls.TLSSocket, address: string, isAnother: string): P
       reject(unreachable(timedOut(), address, isAnother));
     });
   });
-}
-
-/** The system's own timeout error. The system would take minutes to report it. */
-export function timedOut(): Error {
-  return Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
 }
 
 function unreachable(cause: NodeJS.ErrnoException, address: string, isAnother: string): IdentityError {

@@ -2,13 +2,8 @@
 
 import { nodeEndpoints, type PairedEnrollment, pairingEndpoints } from '@palyra/identity/device';
 import { inOrder } from '../calls/in-order.ts';
-import {
-  dialNode,
-  dialPairing,
-  type Http2Connection,
-  type NodeConnection,
-  type PairingConnection,
-} from './dialer.ts';
+import type { Http2Connection } from './connection-over.ts';
+import { dialNode, dialPairing, type NodeConnection, type PairingConnection } from './dialer.ts';
 
 /** Dials the node listener at each endpoint of a daemon in turn. @throws as `dialNode` and `inOrder`. */
 export function reachNode(
