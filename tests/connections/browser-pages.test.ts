@@ -147,8 +147,9 @@ test('two pages that find the certificate due at one time get one new certificat
   const [{ serial: before } = { serial: '' }] = await certificates(daemon, id);
   await Promise.all(pages.map((page) => connect(page)));
   for (const page of pages) {
+    // A call that is under way when another page renews may fail.
     const renewed = await until('the new certificate', async () => {
-      const serial = await serialOf(page);
+      const serial = await serialOf(page).catch(() => before);
       return serial !== before && serial;
     });
     assert.ok(renewed);
@@ -170,7 +171,7 @@ test('a page calls on when another page has renewed the certificate', async (t) 
     const serial = await serialOf(other);
     return serial !== before && serial;
   });
-  // A call that is under way at that time may fail, like one on a connection that is lost; the next one does not.
+  // A call that is under way may fail, like one on a connection that is lost; the next one does not.
   const now = await until('this page uses it', async () => {
     const serial = await serialOf(page).catch(() => before);
     return serial !== before && serial;
