@@ -23,7 +23,7 @@ import {
   pour,
   preface,
 } from '../testing/http2-frames.ts';
-import { until } from '../testing/until.ts';
+import { longestWaitMs, until } from '../testing/until.ts';
 
 /** Addresses of this machine other than the good device's. They exist only on Linux unless somebody adds them. */
 const hostile = process.platform === 'linux' ? '127.0.0.66' : undefined;
@@ -205,7 +205,8 @@ for (const { what, pieces, pauseMs, counted, stays } of floods) {
   test(`a flood of ${what} ${stays ? 'gets refusals' : 'ends its own connection'} and nothing else`, {
     skip,
   }, async (t) => {
-    const target = await Target.start(t);
+    // On a busy machine a flood may take longer than strangers may stay.
+    const target = await Target.start(t, { strangerIdleMs: longestWaitMs });
     const { node, pairing, device } = await hostileConnections(target);
     await underAttack(t, target, async () => {
       for (const open of [pairing, node]) {
