@@ -10,8 +10,10 @@ import { disk } from './disk.ts';
 import { handshake } from './handshake.ts';
 import { issue } from './issue.ts';
 import { loseAndDelay } from './loss.ts';
-import { type Figure, type Figures, type Progress, reached } from './measure.ts';
+import { type Figure, type Figures, type Plot, type Progress, reached } from './measure.ts';
+import { keepFigures, writePages } from './page/kept.ts';
 import { pairing } from './pairing.ts';
+import { calls } from './peers/calls.ts';
 import { registry } from './registry.ts';
 import { renew } from './renew.ts';
 import { revocationList } from './revocation-list.ts';
@@ -38,30 +40,44 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   transports: loseAndDelay,
   browser: inBrowser,
   console: consoleScroll,
+  'peers.calls': calls,
 };
 
-const usage = `npm run bench -- [--json] [--only PREFIX]
+const usage = `npm run bench -- [--json] [--only PREFIX] [--save]
+npm run bench -- --plots
 
   --json         {"figures": {...}, "machine": {...}} on standard output
   --only PREFIX  only figures whose names start so, for example: --only registry
+  --save         keeps the figures in docs/performance/figures.json, and writes docs/performance.md and its plots
+  --plots        only writes docs/performance.md and its plots, from the figures that were kept
 `;
 
 const machine = {
   processor: cpus()[0]?.model ?? 'unknown',
   cores: availableParallelism(),
   memoryMib: Math.round(totalmem() / 2 ** 20),
-  system: `${process.platform} ${release()} ${process.arch}`,
+  system: `${process.platform} ${release().split('-')[0]} ${process.arch}`,
   node: process.version,
   openssl: process.versions.openssl,
 };
 
 async function main(): Promise<number> {
-  let options: { json?: boolean; only?: string };
+  const known = {
+    json: { type: 'boolean' },
+    only: { type: 'string' },
+    save: { type: 'boolean' },
+    plots: { type: 'boolean' },
+  } as const;
+  let options: ReturnType<typeof parseArgs<{ options: typeof known }>>['values'];
   try {
-    options = parseArgs({ options: { json: { type: 'boolean' }, only: { type: 'string' } } }).values;
+    options = parseArgs({ options: known }).values;
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);
     return 2;
+  }
+  if (options.plots) {
+    writePages();
+    return 0;
   }
   const only = options.only ?? '';
   const wanted = Object.entries(families).filter(
@@ -86,6 +102,15 @@ async function main(): Promise<number> {
     const described = Object.entries(figures).map(([name, figure]) => [name, forMachines(figure)]);
     console.log(JSON.stringify({ figures: Object.fromEntries(described), machine }, null, 2));
   }
+  if (options.save) {
+    const measured = { on: new Date().toISOString().slice(0, 10), machine: describeMachine() };
+    const kept = Object.entries(figures).map(([name, figure]) => [
+      name,
+      { ...forMachines(figure), measured },
+    ]);
+    keepFigures(Object.fromEntries(kept));
+    writePages();
+  }
   return 0;
 }
 
@@ -96,7 +121,7 @@ function showProgress(what: string): void {
 
 function describeMachine(): string {
   const { processor, cores, memoryMib, system, node, openssl } = machine;
-  return `${processor}, ${cores} cores, ${Math.round(memoryMib / 1024)} GiB, ${system}, Node ${node}, OpenSSL ${openssl}`;
+  return `${processor}, ${cores} virtual cores, ${Math.round(memoryMib / 1024)} GiB, ${system}, Node ${node}, OpenSSL ${openssl}`;
 }
 
 function describe(name: string, figure: Figure): string {
@@ -112,7 +137,7 @@ function describe(name: string, figure: Figure): string {
 }
 
 function forMachines(figure: Figure) {
-  const { value, target, unit, meaning, spread, parts, whenMissed } = figure;
+  const { value, target, unit, meaning, spread, parts, whenMissed, plot } = figure;
   return {
     value: round(value),
     ...(target && { target: targetText(figure), reached: reached(figure) }),
@@ -121,7 +146,16 @@ function forMachines(figure: Figure) {
     ...(spread && { spread: spread.map(round) }),
     ...(whenMissed && !reached(figure) && { whereTheTimeGoes: whenMissed }),
     parts: Object.fromEntries(Object.entries(parts).map(([name, number]) => [name, round(number)])),
+    ...(plot && { plot: rounded(plot) }),
   };
+}
+
+function rounded(plot: Plot): Plot {
+  if (plot.kind === 'bars') return { ...plot, bars: plot.bars.map(([name, value]) => [name, round(value)]) };
+  const lines = plot.lines.map(
+    ([name, points]) => [name, points.map(([x, y]) => [round(x), round(y)] as const)] as const,
+  );
+  return { ...plot, lines };
 }
 
 function targetText({ target }: Figure): string {

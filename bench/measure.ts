@@ -20,7 +20,32 @@ export interface Figure {
   readonly whenMissed?: string;
   /** The parts of the value, by name and unit. */
   readonly parts: Readonly<Record<string, number>>;
+  /** For docs/performance.md. */
+  readonly plot?: Plot;
 }
+
+export interface Axis {
+  /** With the unit. */
+  readonly label: string;
+  readonly isLogarithmic?: boolean;
+}
+
+interface Lines {
+  readonly kind: 'lines';
+  readonly title: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly lines: readonly (readonly [name: string, points: readonly (readonly [x: number, y: number])[]])[];
+}
+
+interface Bars {
+  readonly kind: 'bars';
+  readonly title: string;
+  readonly unit: string;
+  readonly bars: readonly (readonly [name: string, value: number])[];
+}
+
+export type Plot = Lines | Bars;
 
 export type Figures = Readonly<Record<string, Figure>>;
 

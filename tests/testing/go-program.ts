@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
@@ -30,20 +30,16 @@ const cache = join(cacheFolder, 'go');
 
 /**
  * Builds a program once for each version of its source. The first build also compiles gRPC, which takes a minute.
- * @param source in tests/foreign.
+ * @param source in tests/foreign, or its absolute path.
  * @returns the path of the program.
  */
 export function buildGo(source: string): string {
-  const path = join(sources, source);
-  const program = join(
-    cache,
-    `${basename(source, '.go')}-${hash('sha256', readFileSync(path)).slice(0, 16)}`,
-  );
+  const program = programOf(source);
   if (existsSync(program)) return program;
   mkdirSync(cache, { recursive: true });
   // Several test files may build it at the same time.
   const built = join(temporaryFolder(cache), basename(program));
-  const { status, stderr } = spawnSync('go', ['build', '-o', built, path], {
+  const { status, stderr } = spawnSync('go', ['build', '-o', built, resolve(sources, source)], {
     encoding: 'utf8',
     env: { ...process.env, GO111MODULE: 'off', GOPATH: gocode, GOCACHE: join(cache, 'build'), GOFLAGS: '' },
   });
@@ -53,7 +49,7 @@ export function buildGo(source: string): string {
 }
 
 function programOf(source: string): string {
-  const digest = hash('sha256', readFileSync(join(sources, source)));
+  const digest = hash('sha256', readFileSync(resolve(sources, source)));
   return join(cache, `${basename(source, '.go')}-${digest.slice(0, 16)}`);
 }
 
