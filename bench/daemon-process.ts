@@ -6,7 +6,9 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DaemonConfigInput } from '@palyra/daemon';
 import type { DaemonQuestion, DaemonReady } from './daemon-server.ts';
+import { residentBytes } from './process-figures.ts';
 import { answerOf } from './server-process.ts';
 
 export class BenchDaemon {
@@ -14,15 +16,24 @@ export class BenchDaemon {
   readonly home: string;
   readonly #child: ChildProcess;
 
-  /** @param under a command line prefix for the process. */
+  /** @param under a command line prefix for the process. @param config more of its configuration. */
   static async start(
     devices: number,
-    { host = '127.0.0.1', under = [] }: { readonly host?: string; readonly under?: readonly string[] } = {},
+    {
+      host = '127.0.0.1',
+      under = [],
+      config = {},
+    }: {
+      readonly host?: string;
+      readonly under?: readonly string[];
+      readonly config?: DaemonConfigInput;
+    } = {},
   ): Promise<BenchDaemon> {
     const home = await mkdtemp(join(tmpdir(), 'palyra-bench-'));
     const script = new URL('./daemon-server.ts', import.meta.url).pathname;
     const node = [process.execPath, '--expose-gc', '--disable-warning=ExperimentalWarning'];
-    const [command, ...words] = [...under, ...node, script, home, String(devices), host];
+    const given = [home, String(devices), host, JSON.stringify(config)];
+    const [command, ...words] = [...under, ...node, script, ...given];
     const child = spawn(command!, words, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
@@ -40,6 +51,11 @@ export class BenchDaemon {
     const answer = answerOf<number>(this.#child);
     this.#child.send(what);
     return answer;
+  }
+
+  /** Resident memory now, with what no collection has freed yet. */
+  residentBytes(): Promise<number> {
+    return residentBytes(this.#child.pid!);
   }
 
   async stop(): Promise<void> {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
-import { startDaemon } from '@palyra/daemon';
+import { type DaemonConfigInput, startDaemon } from '@palyra/daemon';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { WebSocketServer } from 'ws';
@@ -19,6 +19,8 @@ export interface PairedDevice {
 
 export interface DaemonReady {
   readonly devices: readonly PairedDevice[];
+  /** Of each listener, by its name. */
+  readonly addresses: Readonly<Record<string, string>>;
   readonly bare: {
     readonly http2: number;
     readonly quic: number;
@@ -37,7 +39,8 @@ export type DaemonQuestion =
   /** When the daemon had closed the connections of a device that was revoked, ms since 1970. */
   | { readonly closedDevice: string };
 
-const [home = '', count = '1', host = ''] = process.argv.slice(2);
+const [home = '', count = '1', host = '', extra = '{}'] = process.argv.slice(2);
+const { limits, ...more } = JSON.parse(extra) as DaemonConfigInput;
 const here = { host, port: 0 };
 const closedAt = new Map<string, number>();
 let http2Message: Uint8Array = new Uint8Array();
@@ -53,7 +56,8 @@ const daemon = await startDaemon({
     web: { host, port: 0 },
     console: { enabled: false },
     metrics: { port: 0 },
-    limits: { quicConnections: 2_000 },
+    limits: { quicConnections: 2_000, ...limits },
+    ...more,
   },
   // This subscriber runs after the listeners.
   onEvent: (event) => {
@@ -62,7 +66,8 @@ const daemon = await startDaemon({
   },
   onError: (error, where) => console.error(where, error),
 });
-const addressOf = (wanted: string) => daemon.listeners.find(({ name }) => name === wanted)!.address;
+const addresses = Object.fromEntries(daemon.listeners.map(({ name, address }) => [name, address]));
+const addressOf = (wanted: string) => addresses[wanted]!;
 
 async function enroll(): Promise<PairedDevice> {
   const device = await newDevice();
@@ -155,7 +160,7 @@ async function answer(question: DaemonQuestion): Promise<number> {
 const devices: PairedDevice[] = [];
 while (devices.length < Number(count)) devices.push(await enroll());
 const bare = { http2: await bareHttp2(), quic: await bareQuic(), webSocket: await bareWebSocket() };
-const ready: DaemonReady = { devices, bare };
+const ready: DaemonReady = { devices, addresses, bare };
 process.on('disconnect', () => process.exit());
 process.on('message', async (question: DaemonQuestion) => process.send?.(await answer(question)));
 process.send?.(ready);

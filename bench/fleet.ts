@@ -10,6 +10,7 @@ import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialNode, NodeService } from '@palyra/rpc';
 import type { FleetMember, FleetQuestion } from './fleet-server.ts';
 import { quantile } from './measure.ts';
+import { residentBytes } from './process-figures.ts';
 import { answerOf } from './server-process.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
 
@@ -56,6 +57,11 @@ export class FleetProcess {
     const answer = answerOf<number>(this.#child);
     this.#child.send(question);
     return answer;
+  }
+
+  /** Resident memory now, with what no collection has freed yet. */
+  residentBytes(): Promise<number> {
+    return residentBytes(this.#child.pid!);
   }
 
   dialAll(): Promise<Live[]> {

@@ -9,17 +9,21 @@ import { consoleScroll } from './console.ts';
 import { disk } from './disk.ts';
 import { handshake } from './handshake.ts';
 import { issue } from './issue.ts';
+import { quicKeepAlive } from './keepalive.ts';
 import { loseAndDelay } from './loss.ts';
 import { type Figure, type Figures, type Plot, type Progress, reached } from './measure.ts';
 import { keepFigures, writePages } from './page/kept.ts';
 import { pairing } from './pairing.ts';
-import { calls } from './peers/calls.ts';
+import { calls, latency } from './peers/calls.ts';
+import { connect, memory, memoryOverTime } from './peers/connections.ts';
 import { registry } from './registry.ts';
 import { renew } from './renew.ts';
 import { revocationList } from './revocation-list.ts';
 import { revoke } from './revoke.ts';
 import { rpc } from './rpc.ts';
 import { sharedFleet } from './shared-fleet.ts';
+import { soakConnections } from './soak/connections.ts';
+import { soakWork } from './soak/work.ts';
 import { overHttp2, overQuic } from './transports.ts';
 
 const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>>> = {
@@ -36,11 +40,18 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   renew,
   http2: overHttp2,
   quic: overQuic,
+  'quic.keepalive_us': quicKeepAlive,
   channel: overChannel,
   transports: loseAndDelay,
   browser: inBrowser,
   console: consoleScroll,
+  'soak.connections': soakConnections,
+  'soak.work': soakWork,
   'peers.calls': calls,
+  'peers.latency': latency,
+  'peers.connect': connect,
+  'peers.memory': memory,
+  'peers.memory_over_time': memoryOverTime,
 };
 
 const usage = `npm run bench -- [--json] [--only PREFIX] [--save]

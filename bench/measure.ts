@@ -11,7 +11,7 @@ export interface Target {
 
 export interface Figure {
   readonly value: number;
-  readonly unit: 'ratio' | 'ms' | 'MiB' | 'KiB' | 'calls' | 'round trips';
+  readonly unit: 'ratio' | 'ms' | 'us' | 'MiB' | 'KiB' | 'calls' | 'round trips';
   readonly meaning: string;
   readonly target?: Target;
   /** First and third quartile over the rounds. */

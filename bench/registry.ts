@@ -15,6 +15,8 @@ import { TemporaryFolder } from './temporary-folder.ts';
 import { timeRegistry } from './timed-registry.ts';
 
 const few = 1_000;
+const tens = 10_000;
+const hundreds = 100_000;
 const many = 1_000_000;
 const starts = 5;
 const pairingRounds = { rounds: 200, warmUp: 20 };
@@ -24,10 +26,18 @@ const checkRounds = { rounds: 300, warmUp: 1500, calls: 100 };
 export async function registry(progress: Progress): Promise<Figures> {
   using folder = await TemporaryFolder.make();
   const home = (name: string) => join(folder.path, name);
-  const homes = { none: home('none'), few: home('few'), many: home('many') };
+  const homes = {
+    none: home('none'),
+    few: home('few'),
+    tens: home('tens'),
+    hundreds: home('hundreds'),
+    many: home('many'),
+  };
   for (const each of Object.values(homes)) await start(each);
-  progress('registries of 1,000 and of 1,000,000 devices are made (half a minute)');
+  progress('registries of 1,000 to 1,000,000 devices are made (half a minute)');
   await seed(homes.few, few);
+  await seed(homes.tens, tens);
+  await seed(homes.hundreds, hundreds);
   await seed(homes.many, many);
   progress('the start of a daemon that has them');
   const started = await measureStarts(homes);
@@ -55,7 +65,7 @@ async function start(home: string): Promise<{ ms: number; mib: number }> {
   return { ms, mib: rssBytes / 2 ** 20 };
 }
 
-async function measureStarts(homes: { none: string; many: string }): Promise<Figures> {
+async function measureStarts(homes: Readonly<Record<'none' | 'many', string>>): Promise<Figures> {
   const memory = { none: [] as number[], many: [] as number[] };
   const startOf = (home: 'none' | 'many') => async () => {
     const { ms, mib } = await start(homes[home]);
@@ -84,15 +94,27 @@ async function measureStarts(homes: { none: string; many: string }): Promise<Fig
   };
 }
 
-async function measureGrowth(homes: { few: string; many: string }): Promise<Figures> {
-  const [small, large] = [await openHome(homes.few), await openHome(homes.many)];
+async function measureGrowth(
+  homes: Readonly<Record<'few' | 'tens' | 'hundreds' | 'many', string>>,
+): Promise<Figures> {
+  const small = await openHome(homes.few);
+  const [ten, hundred] = [await openHome(homes.tens), await openHome(homes.hundreds)];
+  const large = await openHome(homes.many);
   const check = await interleave(
-    { few: checks(small, few), many: checks(large, many), sameCallers: checks(large, many, few) },
+    {
+      few: checks(small, few),
+      tens: checks(ten, tens),
+      hundreds: checks(hundred, hundreds),
+      many: checks(large, many),
+      sameCallers: checks(large, many, few),
+    },
     checkRounds,
   );
-  const pairing = await interleave({ few: pairings(small), many: pairings(large) }, pairingRounds);
-  await small.close();
-  await large.close();
+  const pairing = await interleave(
+    { few: pairings(small), tens: pairings(ten), hundreds: pairings(hundred), many: pairings(large) },
+    pairingRounds,
+  );
+  for (const each of [small, ten, hundred, large]) await each.close();
   const growth = { check: ratio(check.many, check.few), pairing: ratio(pairing.many, pairing.few) };
   const checkOfSameCallers = ratio(check.sameCallers, check.few).value;
   return {
@@ -115,9 +137,27 @@ async function measureGrowth(homes: { few: string; many: string }): Promise<Figu
       whenMissed:
         'The check reads two entries of two indexes that are a level or two deeper, and whose pages (250 MiB) are in ' +
         'memory but not in the cache of the processor. same_callers: as many different devices call as among 1,000.',
+      plot: {
+        title: 'Growth from 1,000 to 1,000,000 devices',
+        kind: 'lines',
+        x: { label: 'devices in the registry', isLogarithmic: true },
+        y: { label: 'time in the registry, ms', isLogarithmic: true },
+        lines: [
+          ['a pairing, on disk', grown(pairing)],
+          ['the check of a call, read', grown(check)],
+        ],
+      },
     },
   };
 }
+
+const grown = (times: Readonly<Record<'few' | 'tens' | 'hundreds' | 'many', number[]>>) =>
+  [
+    [few, median(times.few)],
+    [tens, median(times.tens)],
+    [hundreds, median(times.hundreds)],
+    [many, median(times.many)],
+  ] as const;
 
 interface OpenHome {
   readonly registry: Registry;

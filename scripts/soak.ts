@@ -1,7 +1,8 @@
 // `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: runs the tests of tests/soak with all their rounds, or N of
 // each. Each test prints its seed. They run as in `npm test`, but one after the other and with a limit of hours. It
 // also runs tests/installed, which build, download and install for minutes, and which `npm test` leaves out. `npm run
-// soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test.
+// soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test. `npm run soak -- growth [OPTION...]`:
+// measures the figures `soak.*` of `npm run bench` with all their rounds, for hours.
 
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -14,6 +15,13 @@ if (process.argv[2] === 'connections') {
   const program = join(import.meta.dirname, 'soak/connections.ts');
   const options = ['--disable-warning=ExperimentalWarning', program, ...process.argv.slice(3)];
   process.exit(spawnSync(process.execPath, options, { stdio: 'inherit' }).status ?? 1);
+}
+
+if (process.argv[2] === 'growth') {
+  const program = join(import.meta.dirname, '../bench/main.ts');
+  const options = ['--disable-warning=ExperimentalWarning', program, '--only=soak', ...process.argv.slice(3)];
+  const env = { ...process.env, PALYRA_SOAK_SHARE: '1' };
+  process.exit(spawnSync(process.execPath, options, { stdio: 'inherit', env }).status ?? 1);
 }
 
 const minutes = 60_000;

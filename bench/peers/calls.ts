@@ -1,49 +1,90 @@
-// peers.calls: calls per second of our daemon and of bare servers, from one foreign client.
+// peers.calls, peers.latency: calls of our daemon and of bare servers, from one foreign client.
 
-import { type Figures, interleave, median, type Progress, ratio } from '../measure.ts';
-import { type Peer, Peers } from './peers.ts';
+import { type Figures, median, type Progress, ratio } from '../measure.ts';
+import { Peers } from './peers.ts';
+import { beside, besideParts, partOf } from './rounds.ts';
 
 const inFlight = 64;
 const roundMs = 1_000;
-const rounds = { rounds: 9, warmUp: 2 };
+const rounds = { rounds: 11, warmUp: 3 };
+const called = ['palyra', 'node', 'grpc-js', 'grpc-go'] as const;
 
 export async function calls(progress: Progress): Promise<Figures> {
-  await using peers = await Peers.start(['palyra', 'node', 'grpc-js', 'grpc-go'], progress);
+  await using peers = await Peers.start(called, progress);
   if (!peers) return {};
   progress(`peers: calls, ${inFlight} at a time`);
-  const processorUs = peers.each((): number[] => []);
   const p99Ms = peers.each((): number[] => []);
-  const work = (peer: Peer) => async () => {
-    const before = await peer.cpuMs();
-    const called = await peers.client.calls(peer.target, inFlight, roundMs);
-    processorUs[peer.name].push((((await peer.cpuMs()) - before) * 1000) / called.calls);
-    p99Ms[peer.name].push(called.p99Ms);
-    return called.elapsedMs / called.calls;
-  };
-  const msPerCall = await interleave(peers.each(work), rounds);
-  const parts: Record<string, number> = {};
-  for (const { name } of peers.all) {
-    const part = name.replace('-', '_');
-    const counted = <Value>(values: readonly Value[]) => values.slice(-rounds.rounds);
-    if (name !== 'palyra') parts[`share_of_${part}`] = ratio(msPerCall[name], msPerCall.palyra).value;
-    parts[`${part}_per_second`] = 1000 / median(msPerCall[name]);
-    parts[`${part}_p99_ms`] = median(counted(p99Ms[name]));
-    parts[`${part}_processor_us`] = median(counted(processorUs[name]));
-  }
+  const measured = await beside(peers, rounds, async ({ name, target }) => {
+    const { calls: count, elapsedMs, p99Ms: slow } = await peers.client.calls(target, inFlight, roundMs);
+    p99Ms[name].push(slow);
+    return { count, elapsedMs };
+  });
+  const slowest = peers.all.map(({ name }) => [
+    `${partOf(name)}_p99_ms`,
+    median(p99Ms[name].slice(-rounds.rounds)),
+  ]);
   return {
     'peers.calls': {
-      ...ratio(msPerCall.node, msPerCall.palyra),
+      ...ratio(measured.ms.node, measured.ms.palyra),
       unit: 'ratio',
       meaning:
-        `Calls of NodeService.Status per second on our daemon, over Node's bare HTTP/2 server that sends the same bytes and ` +
-        `checks nothing. One grpc-go client, ${inFlight} calls in flight on one connection, on the same machine. grpc-go uses ` +
-        'all cores, the others one.',
-      parts,
+        'Calls of NodeService.Status per second on our daemon, over a bare HTTP/2 server of Node that sends the same bytes. ' +
+        `One grpc-go client, ${inFlight} calls in flight on one connection. grpc-go uses all cores, the other servers ` +
+        'one; the client runs beside them.',
+      parts: { ...besideParts(peers, measured), ...Object.fromEntries(slowest) },
       plot: {
         title: `Calls per second, ${inFlight} in flight`,
         kind: 'bars',
         unit: 'calls per second',
-        bars: peers.all.map(({ name }) => [name, 1000 / median(msPerCall[name])]),
+        bars: peers.all.map(({ name }) => [name, 1000 / median(measured.ms[name])]),
+      },
+    },
+  };
+}
+
+const perSecond = [500, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 24_000];
+const loadRounds = 5;
+/** A server that is this late does not keep up, and gets no more. */
+const tooLateMs = 500;
+
+export async function latency(progress: Progress): Promise<Figures> {
+  await using peers = await Peers.start(called, progress);
+  if (!peers) return {};
+  const p99Ms = peers.each((): [x: number, y: number][] => []);
+  for (const { target } of peers.all) await peers.client.calls(target, inFlight, 3 * roundMs);
+  let keepingUp = peers.all;
+  for (const load of perSecond) {
+    if (keepingUp.length === 0) break;
+    progress(`peers: ${load} calls a second`);
+    const slow = peers.each((): number[] => []);
+    for (let round = 0; round < loadRounds; round += 1) {
+      for (const { name, target } of round % 2 === 0 ? keepingUp : keepingUp.toReversed())
+        slow[name].push((await peers.client.load(target, load, roundMs)).p99Ms);
+    }
+    for (const { name } of keepingUp) p99Ms[name].push([load, median(slow[name])]);
+    keepingUp = keepingUp.filter(({ name }) => median(slow[name]) < tooLateMs);
+  }
+  const at = (name: (typeof called)[number], load: number) =>
+    p99Ms[name]?.find(([x]) => x === load)?.[1] ?? Number.NaN;
+  const load = 2_000;
+  const parts = peers.all.flatMap(({ name }) =>
+    p99Ms[name].map(([x, y]) => [`${partOf(name)}_p99_ms_at_${x}`, y] as const),
+  );
+  return {
+    'peers.latency': {
+      value: at('palyra', load) / at('node', load),
+      unit: 'ratio',
+      meaning:
+        `p99 of calls at ${load} calls a second on our daemon, over Node's bare HTTP/2 server. One grpc-go client on one ` +
+        'connection calls at fixed times, and a latency counts from the time at which a call was due. A server that is ' +
+        `${tooLateMs} ms late gets no higher load.`,
+      parts: Object.fromEntries(parts),
+      plot: {
+        title: 'Latency against load',
+        kind: 'lines',
+        x: { label: 'calls per second', isLogarithmic: true },
+        y: { label: 'p99, ms', isLogarithmic: true },
+        lines: peers.all.map(({ name }) => [name, p99Ms[name]]),
       },
     },
   };

@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IdentityManager, MemorySecretStore } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
@@ -20,6 +20,7 @@ import { temporaryFolder } from '../../tests/testing/temporary-folder.ts';
 import { missing, untilListening } from '../../tests/testing/web-server.ts';
 import type { Progress } from '../measure.ts';
 import { newDevice, pair } from '../pair.ts';
+import { cpuMs, residentBytes } from '../process-figures.ts';
 import { PeerClient, type Target } from './client.ts';
 
 /** In this order on every page. */
@@ -226,21 +227,6 @@ function installGrpcJs(): string | false {
   return status !== 0 && `npm could not install ${grpcJs}: ${stderr.trim()}`;
 }
 
-/** The kernel counts processor time in hundredths of a second. */
-const tickMs = 10;
-
 function peer(name: PeerName, pid: number, target: Target): Peer {
-  return {
-    name,
-    target,
-    async cpuMs() {
-      // The name of the program, in brackets, may contain spaces.
-      const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ');
-      return (Number(fields[11]) + Number(fields[12])) * tickMs;
-    },
-    async residentBytes() {
-      const status = await readFile(`/proc/${pid}/status`, 'utf8');
-      return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
-    },
-  };
+  return { name, target, cpuMs: () => cpuMs(pid), residentBytes: () => residentBytes(pid) };
 }

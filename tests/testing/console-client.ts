@@ -24,10 +24,13 @@ export class ConsoleClient {
   pageToken = '';
   #key: KeyObject | undefined;
 
-  constructor(daemon: TestDaemon) {
-    const { address } = daemon.running.listeners.find(({ name }) => name === 'console')!;
-    this.origin = address;
-    this.port = Number(new URL(address).port);
+  /** @param daemon or the address of its console. */
+  constructor(daemon: TestDaemon | string) {
+    this.origin =
+      typeof daemon === 'string'
+        ? daemon
+        : daemon.running.listeners.find(({ name }) => name === 'console')!.address;
+    this.port = Number(new URL(this.origin).port);
   }
 
   get(path: string, sent: Sent = {}): Promise<Answer> {
@@ -53,14 +56,17 @@ export class ConsoleClient {
   }
 
   /** Opens a Watch stream. @returns a promise that resolves when either side ends it. */
-  watch(): Promise<{ readonly ended: Promise<void> }> {
+  watch(): Promise<{ readonly ended: Promise<void>; close(): void }> {
     const headers = this.#headers({ 'content-type': 'application/connect+json' });
     return new Promise((resolve, reject) => {
       const request = this.#request('/palyra.admin.v1.AdminService/Watch', 'POST', headers, (response) => {
         if (response.statusCode !== 200) reject(new Error(`Watch was answered ${response.statusCode}`));
         response.on('error', () => {});
         response.resume();
-        resolve({ ended: new Promise((end) => response.once('close', () => end())) });
+        resolve({
+          ended: new Promise((end) => response.once('close', () => end())),
+          close: () => response.destroy(),
+        });
       });
       request.on('error', reject);
       request.end('\0\0\0\0\u0002{}');

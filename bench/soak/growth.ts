@@ -1,0 +1,94 @@
+// Growth of a daemon's memory over many rounds of one work.
+
+import type { Figure } from '../measure.ts';
+
+/** `npm run soak -- growth` plays all rounds of the works, and the benchmark a share of them. */
+export const share = Number(process.env.PALYRA_SOAK_SHARE ?? 0.05);
+
+/** Until then, memory grows to its working size. All rounds are ten times as many. */
+const warmUp = share === 1 ? 0.1 : 0.5;
+const samples = 20;
+const mib = 2 ** 20;
+/** Growth that counts as none. */
+export const mostMib = 5;
+
+export interface Measured {
+  /** After collections of garbage. */
+  memory(): Promise<number>;
+  /** As it is. */
+  resident(): Promise<number>;
+}
+
+export interface Growth {
+  readonly rounds: number;
+  /** Of what stays, from the end of the warm-up to the end of the work. */
+  readonly mib: number;
+  /** The most, garbage included. */
+  readonly peakMib: number;
+  /** Resident memory in MiB by the number of rounds, garbage included. */
+  readonly line: readonly (readonly [x: number, y: number])[];
+}
+
+export async function growthOf(
+  daemon: Measured,
+  all: number,
+  lanes: number,
+  round: (index: number) => Promise<unknown>,
+): Promise<Growth> {
+  const rounds = Math.round(all * share);
+  let next = 0;
+  const playUntil = async (until: number) => {
+    const lane = async () => {
+      while (next < until) await round(next++);
+    };
+    await Promise.all(Array.from({ length: lanes }, lane));
+  };
+  const line: (readonly [number, number])[] = [];
+  let warm = 0;
+  for (let sample = 1; sample <= samples; sample += 1) {
+    await playUntil(Math.round((rounds * sample) / samples));
+    line.push([next, (await daemon.resident()) / mib]);
+    if (sample === Math.round(samples * warmUp)) warm = await daemon.memory();
+  }
+  const after = await daemon.memory();
+  return {
+    rounds,
+    mib: (after - warm) / mib,
+    peakMib: Math.max(...line.map(([, each]) => each)),
+    line,
+  };
+}
+
+/** @param what of which there are so many rounds. */
+export function growthFigure(
+  growths: Readonly<Record<string, Growth>>,
+  { what, title }: { readonly what: string; readonly title: string },
+): Figure {
+  const named = Object.entries(growths);
+  const begin = share === 1 ? 'the first tenth' : 'the first half';
+  return {
+    value: Math.max(...named.map(([, growth]) => growth.mib)),
+    target: { atMost: mostMib },
+    unit: 'MiB',
+    meaning:
+      `Growth of the daemon's memory by ${what}, from the end of ${begin} to the end, after collections of garbage; the largest of ` +
+      'several. peak: the most while they ran, with garbage.',
+    parts: Object.fromEntries(
+      named.flatMap(([name, growth]) => [
+        [name, growth.rounds],
+        [`${name}_growth_mib`, growth.mib],
+        [`${name}_peak_mib`, growth.peakMib],
+      ]),
+    ),
+    plot: {
+      kind: 'lines',
+      title,
+      x: { label: 'share of the rounds, %' },
+      y: { label: 'resident memory, MiB' },
+      lines: named.map(([name, { rounds, line }]) => [
+        name.replaceAll('_', ' '),
+        line.map(([x, y]) => [(x * 100) / rounds, y]),
+      ]),
+    },
+  };
+}
