@@ -64,8 +64,8 @@ export class FleetProcess {
     return residentBytes(this.#child.pid!);
   }
 
-  dialAll(): Promise<Live[]> {
-    return dialAll(this.#members);
+  dialAll(lanes?: number): Promise<Live[]> {
+    return dialAll(this.#members, lanes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -78,7 +78,7 @@ export class FleetProcess {
   }
 }
 
-async function dialAll(members: readonly FleetMember[]): Promise<Live[]> {
+async function dialAll(members: readonly FleetMember[], lanes = dialLanes): Promise<Live[]> {
   const fleet: Live[] = [];
   const waiting = [...members];
   const lane = async () => {
@@ -105,7 +105,7 @@ async function dialAll(members: readonly FleetMember[]): Promise<Live[]> {
       });
     }
   };
-  await Promise.all(Array.from({ length: dialLanes }, lane));
+  await Promise.all(Array.from({ length: lanes }, lane));
   return fleet;
 }
 

@@ -1,6 +1,6 @@
 // npm run bench: measures the promised figures, for a person or as JSON.
 
-import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { inBrowser } from './browser.ts';
 import { overChannel } from './channel.ts';
@@ -91,8 +91,8 @@ async function main(): Promise<number> {
     return 0;
   }
   const only = options.only ?? '';
-  const wanted = Object.entries(families).filter(
-    ([name]) => name.startsWith(only) || `${only}.`.startsWith(`${name}.`),
+  const wanted = Object.entries(families).filter(([name]) =>
+    only in families ? name === only : name.startsWith(only) || `${only}.`.startsWith(`${name}.`),
   );
   if (wanted.length === 0) {
     console.error(`No figure starts with "${only}".\n\n${usage}`);
@@ -103,27 +103,28 @@ async function main(): Promise<number> {
   const figures: Record<string, Figure> = {};
   // One measurement can have several names.
   for (const measure of new Set(wanted.map(([, each]) => each))) {
-    for (const [name, figure] of Object.entries(await measure(showProgress))) {
-      if (!name.startsWith(only)) continue;
+    const measured = { on: today(), machine: describeMachine(), load: round(loadavg()[0]!) };
+    const own = Object.entries(await measure(showProgress)).filter(([name]) => name.startsWith(only));
+    for (const [name, figure] of own) {
       figures[name] = figure;
       if (!options.json) console.log(`${describe(name, figure)}\n`);
+    }
+    // At once, because a whole run takes hours.
+    if (options.save && own.length > 0) {
+      keepFigures(
+        Object.fromEntries(own.map(([name, figure]) => [name, { ...forMachines(figure), measured }])),
+      );
+      writePages();
     }
   }
   if (options.json) {
     const described = Object.entries(figures).map(([name, figure]) => [name, forMachines(figure)]);
     console.log(JSON.stringify({ figures: Object.fromEntries(described), machine }, null, 2));
   }
-  if (options.save) {
-    const measured = { on: new Date().toISOString().slice(0, 10), machine: describeMachine() };
-    const kept = Object.entries(figures).map(([name, figure]) => [
-      name,
-      { ...forMachines(figure), measured },
-    ]);
-    keepFigures(Object.fromEntries(kept));
-    writePages();
-  }
   return 0;
 }
+
+const today = () => new Date().toISOString().slice(0, 10);
 
 /** Prints to standard error, apart from the results. */
 function showProgress(what: string): void {

@@ -1,6 +1,7 @@
 // docs/performance.md and its plots, from the figures that `npm run bench -- --save` keeps. Nobody writes them by hand.
 
 import type { Plot } from '../measure.ts';
+import { peerNames } from '../peers/names.ts';
 import { svg } from './svg.ts';
 
 /** As in docs/performance/figures.json. */
@@ -9,12 +10,17 @@ export interface KeptFigure {
   readonly unit: string;
   readonly meaning: string;
   readonly target?: string;
-  readonly reached?: boolean;
+  readonly reached?: boolean | undefined;
   readonly spread?: readonly number[];
   readonly whereTheTimeGoes?: string;
   readonly parts: Readonly<Record<string, number>>;
   readonly plot?: Plot;
-  readonly measured: { readonly on: string; readonly machine: string };
+  readonly measured: {
+    readonly on: string;
+    readonly machine: string;
+    /** Processes that wanted a processor before the measurement, as the system averages them over a minute. */
+    readonly load: number;
+  };
 }
 
 export type KeptFigures = Readonly<Record<string, KeptFigure>>;
@@ -40,17 +46,21 @@ function page(names: readonly string[], figures: KeptFigures): string {
 
 \`npm run bench -- --save\` wrote this page: it measures everything (an hour or two), keeps the figures in
 [figures.json](performance/figures.json), and draws the plots. \`--only NAME\` measures some of them again, and \`--plots\` only
-draws. The sources are in \`bench/\`.
+draws. The sources are in \`bench/\`. \`soak\` plays a share of its rounds; \`npm run soak -- growth --save\` plays all, for hours.
 
-The machines were small and shared:
+Measured on:
 
 ${machines.map((machine) => `- ${machine}`).join('\n')}
 
-Client and servers share them, and other work ran beside. So absolute figures are a lower bound, and what counts are the
-comparisons: what is compared runs alternately within one run, and a figure is the median over the rounds. \`peers\` compares with
-bare servers, each a process that demands a client's certificate over TLS 1.3 as our daemon does: Node's HTTP/2 server
-(\`node\`), grpc-js, grpc-go, nginx, and OpenSSL's \`s_server\`. They check no registry, keep no audit and have no access table. A
-peer that is not installed is left out, and the command says so.
+Client and servers share the machine, and other work ran beside: the column "load" is the number of processes that already
+wanted a processor when the measurement began. So an absolute figure is a bound, not a promise, and what counts are the
+comparisons: what is compared runs alternately within one run, and a figure is the median over the rounds. Processor time and
+memory depend least on the other work, latency and calls per second most.
+
+\`peers\` compares with bare servers, each a process that demands a client's certificate over TLS 1.3 as our daemon does: Node's
+HTTP/2 server (\`node\`), grpc-js, grpc-go, nginx, and OpenSSL's \`s_server\`. They read no registry, keep no audit and have no
+access table. They come from Debian (\`golang-go golang-google-grpc-dev golang-google-protobuf-dev nginx-light\`) and npm. A peer
+that is not installed is left out, and the command says so.
 
 ## Plots
 
@@ -58,8 +68,8 @@ ${plotted.map((name) => plotSection(name, figures[name]!)).join('\n\n')}
 
 ## Figures
 
-| figure | measured | target | date |
-| --- | --- | --- | --- |
+| figure | measured | target | load | date |
+| --- | --: | --- | --: | --- |
 ${names.map((name) => row(name, figures[name]!)).join('\n')}
 
 ## What each figure means
@@ -77,21 +87,53 @@ function row(name: string, { value, unit, target, reached, measured }: KeptFigur
   const goal = target
     ? `${target.replace('<=', 'at most').replace('>=', 'at least')}${reached ? '' : ', missed'}`
     : '';
-  return `| [\`${name}\`](#${anchor(name)}) | ${withUnit(value, unit)} | ${goal} | ${measured.on} |`;
+  return `| [\`${name}\`](#${anchor(name)}) | ${withUnit(value, unit)} | ${goal} | ${measured.load} | ${measured.on} |`;
 }
 
 function section(name: string, figure: KeptFigure): string {
   const { meaning, parts, spread, unit, whereTheTimeGoes } = figure;
+  const table = name.startsWith('peers.') ? peerTable(parts) : undefined;
   const details = [
-    ...Object.entries(parts).map(([part, value]) => `${part.replaceAll('_', ' ')} ${number(value)}`),
+    ...(table ? table.others : Object.entries(parts)).map(
+      ([part, value]) => `${part.replaceAll('_', ' ')} ${number(value)}`,
+    ),
     ...(spread ? [`half of the rounds between ${number(spread[0]!)} and ${withUnit(spread[1]!, unit)}`] : []),
   ];
   return [
     `### ${name}`,
     `${meaning}`,
     `${command(name)}: ${withUnit(figure.value, unit)}${details.length > 0 ? `; ${details.join(', ')}.` : '.'}`,
+    ...(table ? [table.text] : []),
     ...(whereTheTimeGoes ? [`Where the time goes: ${whereTheTimeGoes}`] : []),
   ].join('\n\n');
+}
+
+/** The parts that are named after a peer, with a row for each peer; and the others. */
+function peerTable(parts: KeptFigure['parts']) {
+  const others = new Map(Object.entries(parts));
+  const columns = new Set<string>();
+  const rows = peerNames.map((name) => {
+    const part = name.replace('-', '_');
+    const cells = new Map<string, string>();
+    for (const [key, value] of others) {
+      const column = key === `share_of_${part}` ? 'palyra over it' : key.split(`${part}_`, 2)[1];
+      if (column === undefined || !(key.startsWith(`${part}_`) || key === `share_of_${part}`)) continue;
+      cells.set(column.replaceAll('_', ' '), number(value));
+      others.delete(key);
+    }
+    for (const column of cells.keys()) columns.add(column);
+    return { name, cells };
+  });
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const shown = [...columns];
+  const text = [
+    line(['server', ...shown]),
+    line(['---', ...shown.map(() => '--:')]),
+    ...rows
+      .filter(({ cells }) => cells.size > 0)
+      .map(({ name, cells }) => line([`\`${name}\``, ...shown.map((column) => cells.get(column) ?? '')])),
+  ].join('\n');
+  return { text, others: [...others] };
 }
 
 /** As GitHub makes it from a heading. */

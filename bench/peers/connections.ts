@@ -1,7 +1,8 @@
 // peers.connect, peers.memory, peers.memory_over_time: connections of devices to our daemon and to bare servers.
 
 import { type Figures, median, type Progress, ratio } from '../measure.ts';
-import { Peers, peerNames } from './peers.ts';
+import { peerNames } from './names.ts';
+import { Peers } from './peers.ts';
 import { beside, besideParts, partOf } from './rounds.ts';
 
 const atATime = 8;
@@ -36,7 +37,7 @@ export async function connect(progress: Progress): Promise<Figures> {
   };
 }
 
-const opened = [0, 500, 1_000, 2_000, 3_000, 4_000];
+const opened = [0, 250, 500, 750, 1_000, 1_500, 2_000];
 const held = peerNames.filter((name) => name !== 's_server');
 
 export async function memory(progress: Progress): Promise<Figures> {
@@ -81,7 +82,7 @@ export async function memory(progress: Progress): Promise<Figures> {
   };
 }
 
-const total = 40_000;
+const total = 20_000;
 const samples = 40;
 /** Until then, a process grows to its working size. */
 const warmUp = 0.2;

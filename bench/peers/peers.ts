@@ -5,6 +5,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import process from 'node:process';
 import { IdentityManager, MemorySecretStore } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
@@ -22,10 +23,7 @@ import type { Progress } from '../measure.ts';
 import { newDevice, pair } from '../pair.ts';
 import { cpuMs, residentBytes } from '../process-figures.ts';
 import { PeerClient, type Target } from './client.ts';
-
-/** In this order on every page. */
-export const peerNames = ['palyra', 'node', 'grpc-js', 'grpc-go', 'nginx', 's_server'] as const;
-export type PeerName = (typeof peerNames)[number];
+import { type PeerName, peerNames } from './names.ts';
 
 export interface Peer {
   readonly name: PeerName;
@@ -161,9 +159,14 @@ interface Server {
   readonly speaks?: Target['speaks'];
 }
 
-const run = (program: string, ...words: string[]) =>
+function run(program: string, ...words: string[]): ChildProcess {
   // A pipe that stays open: s_server would read its stdin.
-  spawn(program, words, { stdio: ['pipe', 'ignore', 'pipe'] });
+  const child = spawn(program, words, { stdio: ['pipe', 'ignore', 'pipe'] });
+  const killWithMe = () => child.kill('SIGKILL');
+  process.once('exit', killWithMe);
+  child.once('exit', () => process.off('exit', killWithMe));
+  return child;
+}
 const script = (name: string) => join(import.meta.dirname, name);
 
 const servers: Readonly<Record<Exclude<PeerName, 'palyra'>, Server>> = {

@@ -1,7 +1,8 @@
 // The same work for every peer, alternately, with the processor time of its server.
 
 import { interleave, median, type Rounds, ratio } from '../measure.ts';
-import type { Peer, PeerName, Peers } from './peers.ts';
+import type { PeerName } from './names.ts';
+import type { Peer, Peers } from './peers.ts';
 
 /** Of each counted round. */
 export interface Beside {

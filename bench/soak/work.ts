@@ -45,7 +45,7 @@ export async function soakWork(progress: Progress): Promise<Figures> {
 async function renew(): Promise<Growth> {
   const count = Math.round(renewals * share);
   await using daemon = await FleetProcess.start(Math.ceil(count / renewalsEach));
-  const fleet = await daemon.dialAll();
+  const fleet = await daemon.dialAll(lanes);
   const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
   const growth = await growthOf(measured, renewals, lanes, async (index) => {
     const live = fleet[index % fleet.length]!;
