@@ -103,13 +103,13 @@ interface Scale {
 
 function scale({ isLogarithmic }: Axis, values: readonly number[], from: number, to: number): Scale {
   if (isLogarithmic) {
-    const [first, last] = [
-      Math.floor(Math.log10(Math.min(...values))),
-      Math.ceil(Math.log10(Math.max(...values))),
-    ];
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const nice = Array.from({ length: 60 }, (_, at) => [1, 2, 5][at % 3]! * 10 ** (Math.floor(at / 3) - 9));
+    const [first, last] = [nice.findLast((each) => each <= least)!, nice.find((each) => each >= most)!];
+    const within = nice.filter((each) => each >= first && each <= last);
     return {
-      ticks: Array.from({ length: last - first + 1 }, (_, power) => 10 ** (first + power)),
-      at: (value) => from + ((Math.log10(value) - first) / (last - first)) * (to - from),
+      ticks: within.length <= 8 ? within : within.filter((each) => Number.isInteger(Math.log10(each))),
+      at: (value) => from + (Math.log(value / first) / Math.log(last / first)) * (to - from),
     };
   }
   const step = niceStep(Math.max(...values) / 6);
