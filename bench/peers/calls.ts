@@ -42,8 +42,8 @@ export async function calls(progress: Progress): Promise<Figures> {
   };
 }
 
-const perSecond = [500, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 24_000];
-const loadRounds = 5;
+const perSecond = [500, 1_000, 2_000, 4_000, 8_000, 12_000, 16_000, 24_000];
+const loadRounds = 3;
 /** A server that is this late does not keep up, and gets no more. */
 const tooLateMs = 500;
 
