@@ -13,6 +13,7 @@ import type { Figures, Progress } from '../measure.ts';
 import { type Growth, growthFigure, growthOf } from './growth.ts';
 
 const all = 200_000;
+/** And as many devices, because a busy daemon notices later than a device that a connection is gone. */
 const lanes = 8;
 
 type Connection = () => Promise<unknown>;
@@ -32,8 +33,11 @@ const kinds: Readonly<Record<string, (ready: DaemonReady) => readonly Connection
   },
   quic({ devices }) {
     const quic = createQuic();
-    const { enrollment } = devices[0]!;
-    return [() => call(dialNodeQuic(quic, enrollment))];
+    return devices.map(
+      ({ enrollment }) =>
+        () =>
+          call(dialNodeQuic(quic, enrollment)),
+    );
   },
   pairing({ addresses }) {
     const raw = {
@@ -43,15 +47,18 @@ const kinds: Readonly<Record<string, (ready: DaemonReady) => readonly Connection
     return Object.values(tlsEndings).map((end) => () => end(raw));
   },
   websocket({ devices }) {
-    const { enrollment } = devices[0]!;
-    return [() => call(dialNodeWeb(enrollment))];
+    return devices.map(
+      ({ enrollment }) =>
+        () =>
+          call(dialNodeWeb(enrollment)),
+    );
   },
 };
 
 export async function soakConnections(progress: Progress): Promise<Figures> {
   const growths: Record<string, Growth> = {};
   for (const [name, connectionsOf] of Object.entries(kinds)) {
-    const daemon = await BenchDaemon.start(1, { config: { limits: { strangersPerSource: 1_000 } } });
+    const daemon = await BenchDaemon.start(lanes, { config: { limits: { strangersPerSource: 1_000 } } });
     progress(`soak: connections that come and go, ${name}`);
     const connections = connectionsOf(daemon.ready);
     const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };

@@ -11,7 +11,7 @@ import type { Quic } from './contract.ts';
 
 /** A daemon that disappeared silently is noticed after this time. A restarted daemon does not answer for old connections. */
 const silenceMs = 15_000;
-export const keepAliveMs = 5_000;
+const keepAliveMs = 5_000;
 /** The same for a device that knows several daemons: it is back at another one within 5 s after one was killed. */
 const fleetSilenceMs = 3_000;
 const fleetKeepAliveMs = 1_000;
