@@ -8,6 +8,8 @@ export const share = Number(process.env.PALYRA_SOAK_SHARE ?? 0.05);
 /** Until then, memory grows to its working size. All rounds are ten times as many. */
 const warmUp = share === 1 ? 0.1 : 0.5;
 const samples = 20;
+/** What connections that just ended leave behind is gone after ten seconds (limits.md), and a sweep. */
+const settleMs = 15_000;
 /** Share of the rounds. */
 const mostFailed = 0.01;
 const mib = 2 ** 20;
@@ -54,14 +56,18 @@ export async function growthOf(
     };
     await Promise.all(Array.from({ length: lanes }, lane));
   };
+  const settled = async () => {
+    await new Promise((resolve) => setTimeout(resolve, settleMs));
+    return daemon.memory();
+  };
   const line: (readonly [number, number])[] = [];
   let warm = 0;
   for (let sample = 1; sample <= samples; sample += 1) {
     await playUntil(Math.round((rounds * sample) / samples));
     line.push([next, (await daemon.resident()) / mib]);
-    if (sample === Math.round(samples * warmUp)) warm = await daemon.memory();
+    if (sample === Math.round(samples * warmUp)) warm = await settled();
   }
-  const after = await daemon.memory();
+  const after = await settled();
   return {
     rounds,
     failed,
