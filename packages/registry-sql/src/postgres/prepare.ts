@@ -15,7 +15,7 @@ import type { PostgresConnection, SessionOptions } from './connection.ts';
 import { lockNotAvailable, sqlState, storeError } from './store-error.ts';
 import { textInBytes } from './text.ts';
 
-const migrations = {
+export const migrations = {
   '0001-registry': registryTables({ bytes: 'bytea', sequence: 'bigint', text: textInBytes }),
   '0002-fleet': fleetTables,
   '0003-peers': peerTables,
