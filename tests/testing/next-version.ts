@@ -23,8 +23,8 @@ export function buildNextVersion(): Promise<string> {
     changed(join(packages, 'daemon/package.json'), /"version": "[^"]+"/, `"version": "${nextVersion}"`),
     changed(
       migrations,
-      /const migrations = \{/,
-      `import { addToAll } from ${tables};\nconst migrations = { '${nextMigration}': addToAll,`,
+      /^export const migrations = \{/m,
+      `import { addToAll } from ${tables};\nexport const migrations = { '${nextMigration}': addToAll,`,
     ),
   ]);
 }
