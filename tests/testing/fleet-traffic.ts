@@ -1,12 +1,16 @@
 // Devices that call without a pause and renew now and then, and an operator who changes one of them, at whichever daemon of a fleet
 // answers. There must always be one.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@connectrpc/connect';
 import { renewCertificate } from '@palyra/identity/device';
 import { fromConnectError, NodeService } from '@palyra/rpc';
 import type { DaemonProcess } from './daemon-process.ts';
 import { dial, type Paired, type Transport } from './revocation-round.ts';
 import { until } from './until.ts';
+
+/** So that the daemons, and what starts beside them, get on, ms. */
+const pauseMs = 25;
 
 export interface Caller {
   readonly paired: Paired;
@@ -62,6 +66,7 @@ export class Traffic {
       while (!this.#isOver) {
         await work(this.#done[index]);
         this.#done[index] += 1;
+        await sleep(pauseMs);
       }
     } catch (error) {
       this.#failure ??= error;

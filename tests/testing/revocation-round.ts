@@ -15,8 +15,8 @@ import { makeDevice, pair, type SampleDevice } from './sample-device.ts';
 import { quic } from './test-agent.ts';
 import { within } from './until.ts';
 
-const transports = ['http2', 'quic', 'websocket'] as const;
-export type Transport = (typeof transports)[number];
+const allTransports = ['http2', 'quic', 'websocket'] as const;
+export type Transport = (typeof allTransports)[number];
 
 /** For daemons that serve WebSockets too. */
 export const withWeb = { web: { host: '127.0.0.1', port: 0 } };
@@ -104,6 +104,7 @@ export async function playRevocation(
   t: Scope,
   daemons: readonly Member[],
   number: number,
+  transports: readonly Transport[] = allTransports,
 ): Promise<number[]> {
   const at = (index: number) => daemons[index % daemons.length]!;
   const { device, enrollment } = await enroll(at(number));
