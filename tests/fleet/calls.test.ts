@@ -1,9 +1,11 @@
 // Capabilities of devices whose channel is at another daemon of the fleet.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { createClient } from '@connectrpc/connect';
 import type { Capability } from '@palyra/agent';
-import { fromConnectError } from '@palyra/rpc';
+import { AdminService, dialAdmin, fromConnectError } from '@palyra/rpc';
 import { Transport } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
@@ -147,7 +149,7 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
   });
 
   test('many at the same time run at the same time', async (t) => {
-    // An admin socket works on 100 calls at a time.
+    // A connection works on 100 calls at a time, between two daemons too.
     const all = 180;
     let running = 0;
     const together = Promise.withResolvers<void>();
@@ -159,8 +161,12 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
         return nothing;
       },
     });
+    const [, asked] = daemons;
+    const second = await dialAdmin(join(asked.home, 'daemon', 'admin.sock'));
+    asked.closeAtEnd(second);
+    const admins = [asked.admin, createClient(AdminService, second.transport)];
     const calls = Array.from({ length: all }, (_, index) =>
-      daemons[1 + (index % 2)]!.admin.executeCapability({ deviceId, capability: 'meet' }),
+      admins[index % 2]!.executeCapability({ deviceId, capability: 'meet' }),
     );
     await Promise.all(calls);
   });
