@@ -12,8 +12,8 @@ import type { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 import { until } from '../testing/until.ts';
 
-describe('due work of several daemons', { skip: missingPostgres }, () => {
-  const fleet = new FleetForTests();
+describe('due work of several daemons without notifications', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests('', { listens: false });
 
   test('a code that ends is ended once, whichever daemons look at the same time', async (t) => {
     const clock = new HeldClock();
