@@ -33,9 +33,10 @@ const consoleInPlace: Plugin = {
 /**
  * @param folder gets `bin`, `dist` and a package.json. Packages outside the build are loaded from node_modules in it or
  *   above it.
+ * @param changes of the sources, for a test.
  * @returns the path of `bin/palyra.js` there.
  */
-export async function buildPalyra(folder: string): Promise<string> {
+export async function buildPalyra(folder: string, changes: readonly Plugin[] = []): Promise<string> {
   rmSync(join(folder, 'dist'), { recursive: true, force: true });
   const { output } = await build({
     cwd: repository,
@@ -47,7 +48,7 @@ export async function buildPalyra(folder: string): Promise<string> {
     },
     platform: 'node',
     external: [...outsideTheBuild.required, ...outsideTheBuild.optional],
-    plugins: [nodeAtFirstUse(), consoleInPlace],
+    plugins: [nodeAtFirstUse(), consoleInPlace, ...changes],
     transform: { inject: lightHeaders },
     logLevel: 'warn',
     output: {

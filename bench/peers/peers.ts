@@ -116,7 +116,7 @@ async function startPalyra(scope: Scope, devices: number): Promise<Peer> {
   mkdirSync(cacheFolder, { recursive: true });
   const entry = await buildPalyra(temporaryFolder(cacheFolder));
   const limits = { strangersPerSource: 1_000 };
-  const daemon = await MeasuredDaemon.start(scope, limits, { entry, longestRunMs: 6 * 60 * 60_000 });
+  const daemon = await MeasuredDaemon.start(scope, limits, { palyra, longestRunMs: 6 * 60 * 60_000 });
   const paired: PairedEnrollment[] = [];
   while (paired.length < devices) paired.push(await daemon.pair());
   return peer('palyra', daemon.process.process.pid, targetOf(daemon.address('node'), paired));

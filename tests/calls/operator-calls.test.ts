@@ -150,7 +150,7 @@ const calls: Record<string, (remote: Remote, victim: Victim) => Promise<unknown>
 
 /**
  * ExecuteCapability does not change the registry: the device is told to stop, and the audit records the request. ForgetDaemon
- * removes the sign of life of a daemon that is gone: if it is not, it makes a new one.
+ * needs a fleet (tests/fleet/members.test.ts).
  */
 const others = /\/(Get|List|Watch|Verify|Explain|ExecuteCapability$|ForgetDaemon$|ServerReflectionInfo$)/;
 

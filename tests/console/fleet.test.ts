@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { recoverCertificate, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialPairing, recoveryPeer } from '@palyra/rpc';
 import { DeviceState } from '@palyra/rpc/admin';
 import { go, live, openBrowser, shareBrowser, startConsole } from '../testing/console-browser.ts';
 import { expectCode } from '../testing/expect-code.ts';
+import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import { makeDevice, pair, request } from '../testing/sample-device.ts';
 import { TestAgent } from '../testing/test-agent.ts';
 import { wrongPin } from '../testing/wrong-code.ts';
@@ -202,4 +203,56 @@ test('on a phone, a row shows life and last contact, and the page is not wider t
     const wide = await page.evaluate('document.documentElement.scrollWidth');
     assert.ok(Number(wide) <= 360, `${path}: ${wide}`);
   }
+});
+
+describe('the daemons of a fleet', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests();
+
+  test('are on the page Health, and one that is gone can be forgotten there', async (t) => {
+    const settings = await fleet.settings();
+    const { registry, masterKey } = settings;
+    const { daemon, browser, page, enter } = await startConsole(t, { registry, masterKey });
+    const [other] = await fleet.start(t, 1, {}, settings);
+    await pair(daemon, await makeDevice());
+    await enter();
+    await go(page, 'Health');
+    const { daemons } = await daemon.admin.getStatus({});
+    const sectionOf = (isThis: boolean) =>
+      page.getByRole('region', { name: `Daemon ${daemons.find((each) => each.isThis === isThis)!.id}` });
+    const [own, gone] = [sectionOf(true), sectionOf(false)];
+    await own.getByText('this daemon').waitFor();
+    await own.getByText(daemon.nodeAddress).waitFor();
+    await gone.getByText(/^seen .* ago$/).waitFor();
+    await gone.getByText(other!.nodeAddress).waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Forget this daemon' }).count(), 0);
+
+    await other!.stop();
+    const seen = (change: string) =>
+      fleet.server.sql(
+        settings.url,
+        `update daemons set seen_at = seen_at ${change} where id = '${daemons.find(({ isThis }) => !isThis)!.id}'`,
+      );
+    await seen('- 600000');
+    await page.reload();
+    await gone.getByText(/^Gone: seen .* ago$/).waitFor();
+    const forget = gone.getByRole('button', { name: 'Forget this daemon' });
+    await seen('+ 600000');
+    await forget.click();
+    await gone.getByText('No daemon of this fleet with this id is gone.').waitFor();
+    await seen('- 600000');
+    await forget.click();
+    await gone.waitFor({ state: 'detached' });
+    assert.deepEqual(
+      (await daemon.admin.getStatus({})).daemons.map(({ isThis }) => isThis),
+      [true],
+    );
+    assert.equal(
+      (await daemon.running.identity.registry.audit({ limit: 9, action: 'daemon.forgotten' })).length,
+      1,
+    );
+    // The browser's word for the refusal.
+    assert.deepEqual(browser.complaints, [
+      'Failed to load resource: the server responded with a status of 400 (Bad Request)',
+    ]);
+  });
 });

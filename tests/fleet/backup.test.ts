@@ -1,10 +1,11 @@
 // Backups of a fleet: palyra's own of the whole state, and what a dump of the database must not be used for.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { globSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import {
   backupHome,
   examineHome,
@@ -26,8 +27,8 @@ const passphrase = 'correct horse battery staple';
 /** A low cost, because these tests are not about guessing. */
 const quick = { scryptLogN: 10 };
 
-describe('backups of a fleet', { skip: missingPostgres }, () => {
-  const fleet = new FleetForTests();
+describe('backups of a fleet without notifications', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests('', { listens: false });
 
   /** The configuration is in the home, for commands. */
   function homeWith(config: object): string {
@@ -129,11 +130,11 @@ describe('backups of a fleet', { skip: missingPostgres }, () => {
     const node = await other!.node(enrollment);
     await node.status({});
     const dump = join(temporaryFolder(), 'dump');
-    writeFileSync(dump, run('pg_dump', ['--format=custom', settings.url]));
+    writeFileSync(dump, await run('pg_dump', ['--format=custom', settings.url]));
     await daemon!.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
     await expectCode((await other!.node(enrollment)).status({}), 'DEVICE_REVOKED');
     await daemon!.stop();
-    run('pg_restore', ['--clean', `--dbname=${settings.url}`, dump]);
+    await run('pg_restore', ['--clean', `--dbname=${settings.url}`, dump]);
     assert.deepEqual(await fleet.server.sql(settings.url, 'select state from devices'), [
       { state: 'active' },
     ]);
@@ -144,7 +145,9 @@ describe('backups of a fleet', { skip: missingPostgres }, () => {
   });
 });
 
-function run(program: string, words: readonly string[]): Buffer {
+/** Without a block of this process, which reads the log of the server. */
+async function run(program: string, words: readonly string[]): Promise<Buffer> {
   const [path = program] = globSync(`/usr/lib/postgresql/*/bin/${program}`).sort().reverse();
-  return execFileSync(path, words, { cwd: '/', maxBuffer: 64 * 1024 * 1024 });
+  const options = { cwd: '/', encoding: 'buffer', maxBuffer: 64 * 1024 * 1024 } as const;
+  return (await promisify(execFile)(path, words, options)).stdout;
 }

@@ -1,9 +1,11 @@
 // Capabilities of devices whose channel is at another daemon of the fleet.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { createClient } from '@connectrpc/connect';
 import type { Capability } from '@palyra/agent';
-import { fromConnectError } from '@palyra/rpc';
+import { AdminService, dialAdmin, fromConnectError } from '@palyra/rpc';
 import { Transport } from '@palyra/rpc/admin';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
@@ -15,75 +17,116 @@ import { until, within } from '../testing/until.ts';
 
 const nothing = json(null);
 
-describe('a call to a device at another daemon', { skip: missingPostgres }, () => {
+/** Three daemons, and an agent that is connected to the first one. */
+async function play(fleet: FleetForTests, t: TestContext, capabilities: Record<string, Capability> = {}) {
+  const daemons = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
+  const device = await makeDevice();
+  const enrollment = await pair(daemons[0], device);
+  const agent = new TestAgent(t, device, enrollment, { transport: 'http2', capabilities });
+  await agent.connected();
+  const deviceId = device.identity.id;
+  return { daemons, device, enrollment, agent, deviceId };
+}
+
+for (const listens of [true, false])
+  describe(`a call to a device at another daemon, ${listens ? 'with' : 'without'} notifications`, {
+    skip: missingPostgres,
+  }, () => {
+    const fleet = new FleetForTests('', { listens });
+
+    test('runs, whichever daemon is asked', async (t) => {
+      const { daemons, deviceId } = await play(fleet, t, {
+        double: async ({ input }) => json(2 * Number(parsed(input))),
+      });
+      for (const { admin } of daemons) {
+        const { output, reconnects } = await admin.executeCapability({
+          deviceId,
+          capability: 'double',
+          input: json(21),
+        });
+        assert.deepEqual([parsed(output), reconnects], [42, 0]);
+      }
+      const rows = await daemons[1].running.identity.registry.audit({
+        limit: 10,
+        action: 'capability.executed',
+      });
+      assert.deepEqual(
+        rows.map(({ detailJson }) => JSON.parse(detailJson)),
+        Array.from({ length: 3 }, () => ({ capability: 'double', outcome: 'OK', by: 'admin socket' })),
+        'each run has one row',
+      );
+    });
+
+    test('is possible because every daemon shows the device as connected, and hears of its end', async (t) => {
+      const { daemons, deviceId, agent } = await play(fleet, t);
+      for (const { admin } of daemons) {
+        const { devices } = await admin.listDevices({});
+        assert.deepEqual(
+          devices.map(({ id, transport }) => [id, transport]),
+          [[deviceId, Transport.HTTP2]],
+        );
+        assert.equal((await admin.getDevice({ id: deviceId })).device?.transport, Transport.HTTP2);
+        assert.equal((await admin.getStatus({})).connected, 1);
+        const { asked, connected } = await admin.renewDevices({ ids: [deviceId], withinMs: 60_000n });
+        assert.deepEqual([asked, connected], [1, 1]);
+      }
+      const seen = Promise.withResolvers<void>();
+      const gone = Promise.withResolvers<void>();
+      const stop = new AbortController();
+      t.after(() => stop.abort());
+      const watching = async () => {
+        for await (const { event } of daemons[2].admin.watch({}, { signal: stop.signal })) {
+          if (event.case === 'currentAtMs') seen.resolve();
+          if (event.case === 'device' && event.value.transport === Transport.UNSPECIFIED) gone.resolve();
+        }
+      };
+      watching().catch(() => {});
+      await within('the watch begins', seen.promise);
+      await agent.stop();
+      await within('the watcher hears of the end', gone.promise);
+      assert.equal((await daemons[1].admin.getStatus({})).connected, 0);
+    });
+
+    test('to a device that was revoked at a third daemon is refused from the acknowledgement on', async (t) => {
+      let runs = 0;
+      const { daemons, deviceId } = await play(fleet, t, {
+        count: async () => {
+          runs += 1;
+          return nothing;
+        },
+      });
+      const [a, b, c] = daemons;
+      await b.admin.executeCapability({ deviceId, capability: 'count' });
+      await c.admin.revokeDevice({ id: deviceId, reason: 'lost' });
+      const ranBefore = runs;
+      for (const { admin } of [b, a])
+        await assert.rejects(admin.executeCapability({ deviceId, capability: 'count' }), (error) =>
+          ['DEVICE_NOT_CONNECTED', 'DEVICE_REVOKED'].includes(fromConnectError(error).code),
+        );
+      assert.equal(runs, ranBefore);
+    });
+
+    test('follows a device that moves, and an operator’s device may ask any daemon', async (t) => {
+      const { daemons, device, enrollment, agent, deviceId } = await play(fleet, t);
+      const [, b, c] = daemons;
+      await agent.stop();
+      const moved = new TestAgent(t, device, onlyAt(enrollment, b), { transport: 'http2' });
+      await moved.connected();
+      assert.equal(moved.address, b.nodeAddress);
+      for (const { admin } of daemons)
+        assert.ok((await admin.executeCapability({ deviceId, capability: 'system.info' })).output.length > 0);
+      await expectCode(
+        c.admin.executeCapability({ deviceId: '01ARZ3NDEKTSV4RRFFQ69G5FAV', capability: 'system.info' }),
+        'DEVICE_NOT_CONNECTED',
+      );
+    });
+  });
+
+describe('such a call', { skip: missingPostgres }, () => {
   const fleet = new FleetForTests();
 
-  /** Three daemons, and an agent that is connected to the first one. */
-  async function play(t: TestContext, capabilities: Record<string, Capability> = {}) {
-    const daemons = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
-    const device = await makeDevice();
-    const enrollment = await pair(daemons[0], device);
-    const agent = new TestAgent(t, device, enrollment, { transport: 'http2', capabilities });
-    await agent.connected();
-    const deviceId = device.identity.id;
-    return { daemons, device, enrollment, agent, deviceId };
-  }
-
-  test('runs, whichever daemon is asked', async (t) => {
-    const { daemons, deviceId } = await play(t, {
-      double: async ({ input }) => json(2 * Number(parsed(input))),
-    });
-    for (const { admin } of daemons) {
-      const { output, reconnects } = await admin.executeCapability({
-        deviceId,
-        capability: 'double',
-        input: json(21),
-      });
-      assert.deepEqual([parsed(output), reconnects], [42, 0]);
-    }
-    const rows = await daemons[1].running.identity.registry.audit({
-      limit: 10,
-      action: 'capability.executed',
-    });
-    assert.deepEqual(
-      rows.map(({ detailJson }) => JSON.parse(detailJson)),
-      Array.from({ length: 3 }, () => ({ capability: 'double', outcome: 'OK', by: 'admin socket' })),
-      'each run has one row',
-    );
-  });
-
-  test('is possible because every daemon shows the device as connected, and hears of its end', async (t) => {
-    const { daemons, deviceId, agent } = await play(t);
-    for (const { admin } of daemons) {
-      const { devices } = await admin.listDevices({});
-      assert.deepEqual(
-        devices.map(({ id, transport }) => [id, transport]),
-        [[deviceId, Transport.HTTP2]],
-      );
-      assert.equal((await admin.getDevice({ id: deviceId })).device?.transport, Transport.HTTP2);
-      assert.equal((await admin.getStatus({})).connected, 1);
-      const { asked, connected } = await admin.renewDevices({ ids: [deviceId], withinMs: 60_000n });
-      assert.deepEqual([asked, connected], [1, 1]);
-    }
-    const seen = Promise.withResolvers<void>();
-    const gone = Promise.withResolvers<void>();
-    const stop = new AbortController();
-    t.after(() => stop.abort());
-    const watching = async () => {
-      for await (const { event } of daemons[2].admin.watch({}, { signal: stop.signal })) {
-        if (event.case === 'currentAtMs') seen.resolve();
-        if (event.case === 'device' && event.value.transport === Transport.UNSPECIFIED) gone.resolve();
-      }
-    };
-    watching().catch(() => {});
-    await within('the watch begins', seen.promise);
-    await agent.stop();
-    await within('the watcher hears of the end', gone.promise);
-    assert.equal((await daemons[1].admin.getStatus({})).connected, 0);
-  });
-
   test('keeps the code of each error', async (t) => {
-    const { daemons, deviceId } = await play(t, {
+    const { daemons, deviceId } = await play(fleet, t, {
       fail: async () => {
         throw new Error('no coffee');
       },
@@ -114,7 +157,7 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
   });
 
   test('takes as much as a device takes', async (t) => {
-    const { daemons, deviceId } = await play(t, { echo: async ({ input }) => input });
+    const { daemons, deviceId } = await play(fleet, t, { echo: async ({ input }) => input });
     const input = new Uint8Array(512 * 1024).fill(32);
     input[0] = 49;
     const { output } = await daemons[2].admin.executeCapability({ deviceId, capability: 'echo', input });
@@ -124,7 +167,7 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
   test('ends on the device when its caller leaves', async (t) => {
     const begun = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<void>();
-    const { daemons, deviceId } = await play(t, {
+    const { daemons, deviceId } = await play(fleet, t, {
       hang: ({ signal }) =>
         new Promise((resolve) => {
           begun.resolve();
@@ -147,11 +190,11 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
   });
 
   test('many at the same time run at the same time', async (t) => {
-    // An admin socket works on 100 calls at a time.
+    // A connection works on 100 calls at a time, between two daemons too.
     const all = 180;
     let running = 0;
     const together = Promise.withResolvers<void>();
-    const { daemons, deviceId } = await play(t, {
+    const { daemons, deviceId } = await play(fleet, t, {
       meet: async () => {
         running += 1;
         if (running === all) together.resolve();
@@ -159,14 +202,18 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
         return nothing;
       },
     });
+    const [, asked] = daemons;
+    const second = await dialAdmin(join(asked.home, 'daemon', 'admin.sock'));
+    asked.closeAtEnd(second);
+    const admins = [asked.admin, createClient(AdminService, second.transport)];
     const calls = Array.from({ length: all }, (_, index) =>
-      daemons[1 + (index % 2)]!.admin.executeCapability({ deviceId, capability: 'meet' }),
+      admins[index % 2]!.executeCapability({ deviceId, capability: 'meet' }),
     );
     await Promise.all(calls);
   });
 
   test('to a device that has gone is refused as on one daemon', async (t) => {
-    const { daemons, deviceId, agent } = await play(t);
+    const { daemons, deviceId, agent } = await play(fleet, t);
     await agent.stop();
     for (const { admin } of daemons) {
       await until('the device is not connected', async () => {
@@ -177,39 +224,5 @@ describe('a call to a device at another daemon', { skip: missingPostgres }, () =
         return error?.code === 'DEVICE_NOT_CONNECTED';
       });
     }
-  });
-
-  test('to a device that was revoked at a third daemon is refused from the acknowledgement on', async (t) => {
-    let runs = 0;
-    const { daemons, deviceId } = await play(t, {
-      count: async () => {
-        runs += 1;
-        return nothing;
-      },
-    });
-    const [a, b, c] = daemons;
-    await b.admin.executeCapability({ deviceId, capability: 'count' });
-    await c.admin.revokeDevice({ id: deviceId, reason: 'lost' });
-    const ranBefore = runs;
-    for (const { admin } of [b, a])
-      await assert.rejects(admin.executeCapability({ deviceId, capability: 'count' }), (error) =>
-        ['DEVICE_NOT_CONNECTED', 'DEVICE_REVOKED'].includes(fromConnectError(error).code),
-      );
-    assert.equal(runs, ranBefore);
-  });
-
-  test('follows a device that moves, and an operator’s device may ask any daemon', async (t) => {
-    const { daemons, device, enrollment, agent, deviceId } = await play(t);
-    const [, b, c] = daemons;
-    await agent.stop();
-    const moved = new TestAgent(t, device, onlyAt(enrollment, b), { transport: 'http2' });
-    await moved.connected();
-    assert.equal(moved.address, b.nodeAddress);
-    for (const { admin } of daemons)
-      assert.ok((await admin.executeCapability({ deviceId, capability: 'system.info' })).output.length > 0);
-    await expectCode(
-      c.admin.executeCapability({ deviceId: '01ARZ3NDEKTSV4RRFFQ69G5FAV', capability: 'system.info' }),
-      'DEVICE_NOT_CONNECTED',
-    );
   });
 });

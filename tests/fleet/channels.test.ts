@@ -13,8 +13,8 @@ import { makeDevice, pair } from '../testing/sample-device.ts';
 import { json, TestAgent } from '../testing/test-agent.ts';
 import { until } from '../testing/until.ts';
 
-describe('the channel of a device in a fleet', { skip: missingPostgres }, () => {
-  const fleet = new FleetForTests();
+describe('the channel of a device in a fleet without notifications', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests('', { listens: false });
 
   test('a second agent at another daemon is refused and reported while the first one answers', async (t) => {
     const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];

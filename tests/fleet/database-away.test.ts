@@ -2,13 +2,14 @@
 // stay, nothing is accepted unchecked, and all is well by itself when it is back.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { createClient } from '@connectrpc/connect';
 import { NodeService } from '@palyra/rpc';
-import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
-import { onlyAt } from '../testing/only-at.ts';
+import { dial, testDaemonAsMember, withWeb } from '../testing/revocation-round.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
 import { until } from '../testing/until.ts';
 
@@ -16,13 +17,21 @@ describe('a database that is away', { skip: missingPostgres }, () => {
   const fleet = new FleetForTests();
 
   test('refuses calls, keeps connections, and comes back by itself', async (t) => {
-    const [a, b] = await fleet.start(t, 2);
+    const [a, b] = await fleet.start(t, 2, withWeb);
     const [device, lost] = [await makeDevice(), await makeDevice()];
     const [enrollment, revoked] = [await pair(a!, device), await pair(a!, lost)];
     const node = await b!.node(enrollment);
     await node.status({});
     const other = await b!.node(revoked);
     await other.status({});
+    const standing = await Promise.all(
+      (['quic', 'websocket'] as const).map(async (transport) => {
+        const connection = await dial(testDaemonAsMember(b!), transport, enrollment);
+        b!.closeAtEnd(connection);
+        return createClient(NodeService, connection.transport);
+      }),
+    );
+    for (const each of standing) await each.status({});
     let isClosed = false;
     void node.closed.then(() => {
       isClosed = true;
@@ -33,16 +42,15 @@ describe('a database that is away', { skip: missingPostgres }, () => {
       await expectCode(node.status({}), 'STORE_UNREACHABLE');
       await expectCode(node.status({}), 'STORE_UNREACHABLE');
       await expectCode((await a!.node(enrollment)).status({}), 'STORE_UNREACHABLE');
-      const { address: quicAddress } = a!.running.listeners.find(({ name }) => name === 'quic')!;
-      await expectCode(
-        dialNodeQuic(createQuic(), onlyAt(enrollment, { nodeAddress: a!.nodeAddress, quicAddress })).then(
-          (connection) => {
+      for (const transport of ['quic', 'websocket'] as const)
+        await expectCode(
+          dial(testDaemonAsMember(a!), transport, enrollment).then((connection) => {
             a!.closeAtEnd(connection);
             return createClient(NodeService, connection.transport).status({});
-          },
-        ),
-        'STORE_UNREACHABLE',
-      );
+          }),
+          'STORE_UNREACHABLE',
+        );
+      for (const each of standing) await expectCode(each.status({}), 'STORE_UNREACHABLE');
       await assert.rejects(other.status({}), 'what was revoked is not accepted either');
       await expectCode(a!.admin.mintCode({}), 'STORE_UNREACHABLE');
     } finally {
@@ -55,6 +63,7 @@ describe('a database that is away', { skip: missingPostgres }, () => {
       ),
     );
     assert.equal(isClosed, false);
+    for (const each of standing) await each.status({});
     await pair(a!, await makeDevice());
     await assert.rejects((await b!.node(revoked)).status({}));
   });
@@ -78,6 +87,10 @@ describe('a database that is away', { skip: missingPostgres }, () => {
       /^palyra_fleet_due_work_timestamp_seconds\{what="authorities",daemon="\w{26}"\} \d/m,
     );
     assert.match(before.text, /^palyra_registry\{what="devices"\} 1$/m);
+    const alerts = readFileSync(join(import.meta.dirname, '../../docs/alerts.yml'), 'utf8');
+    const alarming = new Set(alerts.match(/palyra_(?:fleet|database)_\w+/g));
+    assert.equal(alarming.size, 3);
+    for (const name of alarming) assert.match(before.text, new RegExp(`^${name}[ {]`, 'm'));
     await fleet.server.stop();
     try {
       const away = await until('the scrape says that the database is away', async () => {

@@ -3,17 +3,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { hasCode, verifyAudit } from '@palyra/identity';
-import { requestPairing } from '@palyra/identity/device';
+import { renewCertificate, requestPairing } from '@palyra/identity/device';
 import { parsePairingCode } from '@palyra/identity/pairing';
 import { rotationSteps } from '@palyra/rpc/admin';
+import { expectCode } from '../testing/expect-code.ts';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
-import { day, HeldClock } from '../testing/held-clock.ts';
+import { day, HeldClock, minute } from '../testing/held-clock.ts';
 import type { TestDaemon } from '../testing/running-daemon.ts';
-import { makeDevice, pair } from '../testing/sample-device.ts';
+import { collect, makeDevice, pair } from '../testing/sample-device.ts';
 import { until } from '../testing/until.ts';
 
-describe('due work of several daemons', { skip: missingPostgres }, () => {
-  const fleet = new FleetForTests();
+describe('due work of several daemons without notifications', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests('', { listens: false });
 
   test('a code that ends is ended once, whichever daemons look at the same time', async (t) => {
     const clock = new HeldClock();
@@ -94,6 +95,44 @@ describe('due work of several daemons', { skip: missingPostgres }, () => {
     const enrollment = await pair(a, await makeDevice());
     await (await b.node(enrollment)).status({});
   });
+
+  for (const isFirstAhead of [true, false])
+    test(`clocks that are four minutes apart part nobody, if the first daemon's is ${isFirstAhead ? 'ahead' : 'behind'}`, async (t) => {
+      const settings = await fleet.settings();
+      const apart = isFirstAhead ? 4 * minute : -4 * minute;
+      const clocks = [new HeldClock(Date.now() + apart), new HeldClock()] as const;
+      const [a] = (await fleet.start(t, 1, { clock: clocks[0] }, settings)) as [TestDaemon];
+      const [b] = (await fleet.start(t, 1, { clock: clocks[1] }, settings)) as [TestDaemon];
+      for (const [here, there] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const device = await makeDevice();
+        const { code } = await here.admin.mintCode({});
+        const pending = await requestPairing(
+          device,
+          await there.peer(),
+          parsePairingCode(code),
+          there.pairingAddress,
+        );
+        await here.admin.approvePairing({ id: pending.requestId });
+        const enrollment = await collect(there, device, pending);
+        for (const daemon of [here, there]) await (await daemon.node(enrollment)).status({});
+        const node = await here.node(enrollment);
+        const renewed = await renewCertificate(device, enrollment, (proof) => node.renew(proof));
+        for (const daemon of [there, here]) await (await daemon.node(renewed)).status({});
+        await there.admin.revokeDevice({ id: device.identity.id, reason: 'lost' });
+        for (const daemon of [there, here])
+          await expectCode((await daemon.node(renewed)).status({}), 'DEVICE_REVOKED');
+        for (const { running } of [here, there]) await running.tick();
+      }
+      const lists: (number | undefined)[] = [];
+      for (const { running } of [a, b, a])
+        lists.push((await running.identity.revocationLists.current())[0]?.list?.number);
+      assert.ok(lists[0]);
+      assert.deepEqual(lists, [lists[0], lists[0], lists[0]]);
+      assert.equal((await verifyAudit(b.running.identity.registry)).ok, true);
+    });
 
   test('the limit on pairing attempts counts at all daemons together', async (t) => {
     const daemons = await fleet.start(t, 2, { limits: { opensPerMinutePerSource: 3, opensPerMinute: 100 } });

@@ -69,5 +69,11 @@ describe('the daemons of a fleet', { skip: missingPostgres }, () => {
       ['ok'],
     );
     assert.notEqual((await run('fleet', 'forget', gone.id)).exitCode, 0);
+    const rows = await fleet.server.sql(
+      settings.url,
+      "select subject, detail_json from audit where action = 'daemon.forgotten'",
+    );
+    assert.deepEqual(rows, [{ subject: gone.id, detail_json: '{"by":"admin socket"}' }]);
+    assert.ok((await admin.verifyAudit({})).ok);
   });
 });

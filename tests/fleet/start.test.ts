@@ -23,21 +23,14 @@ function passphraseFile(text: string): string {
 
 const nowhere = { host: '127.0.0.1', port: 0 };
 
-describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
-  const fleet = new FleetForTests();
+for (const listens of [true, false])
+  describe(`daemons on one PostgreSQL, ${listens ? 'with' : 'without'} notifications`, {
+    skip: missingPostgres,
+  }, () => {
+    const fleet = new FleetForTests('', { listens });
 
-  for (const listen of [true, false])
-    test(`three that start on an empty database at the same time become one authority, ${listen ? 'with' : 'without'} notifications`, async (t) => {
-      const settings = await fleet.settings();
-      const daemons = await fleet.start(
-        t,
-        3,
-        {},
-        {
-          ...settings,
-          registry: { ...settings.registry, listen },
-        },
-      );
+    test('three that start on an empty database at the same time become one authority', async (t) => {
+      const daemons = await fleet.start(t, 3);
       const [first, ...others] = daemons.map(({ running }) => running);
       assert.ok(first);
       for (const other of others) {
@@ -55,6 +48,22 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
       const verdict = await verifyAudit(registry);
       assert.equal(verdict.ok, true, JSON.stringify(verdict));
     });
+
+    test('a request to one daemon can be decided at another, and the device gets the decision', async (t) => {
+      const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
+      const device = await makeDevice();
+      const pending = await request(a, device);
+      const collected = collect(a, device, pending);
+      await b.told((event) => event.type === 'pairing_changed' && event.pairing.state === 'pending_approval');
+      await b.admin.approvePairing({ id: pending.requestId });
+      const enrollment = await collected;
+      const { deviceId } = await (await b.node(enrollment)).status({});
+      assert.equal(deviceId, device.identity.id);
+    });
+  });
+
+describe('a fleet without notifications', { skip: missingPostgres }, () => {
+  const fleet = new FleetForTests('', { listens: false });
 
   test('a device that was paired by one daemon can connect to every daemon, and every daemon may decide about it', async (t) => {
     const [a, b, c] = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
@@ -83,18 +92,6 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     const text = await (await fetch(address)).text();
     assert.match(text, /^palyra_audit_rows [1-9]/m);
     assert.doesNotMatch(text, /palyra_registry_bytes/);
-  });
-
-  test('a request to one daemon can be decided at another, and the device gets the decision', async (t) => {
-    const [a, b] = (await fleet.start(t, 2)) as [TestDaemon, TestDaemon];
-    const device = await makeDevice();
-    const pending = await request(a, device);
-    const collected = collect(a, device, pending);
-    await b.told((event) => event.type === 'pairing_changed' && event.pairing.state === 'pending_approval');
-    await b.admin.approvePairing({ id: pending.requestId });
-    const enrollment = await collected;
-    const { deviceId } = await (await b.node(enrollment)).status({});
-    assert.equal(deviceId, device.identity.id);
   });
 
   test('each daemon has a row that identifies it', async (t) => {
@@ -211,14 +208,14 @@ describe('daemons on one PostgreSQL', { skip: missingPostgres }, () => {
     writeFileSync(join(folder, '..2026', 'url'), settings.url, { mode: 0o400 });
     symlinkSync('..2026', join(folder, '..data'));
     symlinkSync(join('..data', 'url'), join(folder, 'url'));
-    const registry = { from: 'postgres', urlFile: join(folder, 'url') } as const;
+    const registry = { ...settings.registry, urlFile: join(folder, 'url') };
     await fleet.start(t, 1, {}, { ...settings, registry });
     chmodSync(join(folder, '..2026', 'url'), 0o444);
     await assert.rejects(fleet.start(t, 1, {}, { ...settings, registry }), {
       code: 'STORE_PERMISSIONS',
       message: /registry\.urlFile/,
     });
-    const missing = { from: 'postgres', urlFile: join(folder, 'none') } as const;
+    const missing = { ...settings.registry, urlFile: join(folder, 'none') };
     await assert.rejects(fleet.start(t, 1, {}, { ...settings, registry: missing }), {
       code: 'STORE_FAILED',
       message: /registry\.urlFile/,

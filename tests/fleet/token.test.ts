@@ -26,7 +26,7 @@ describe('a fleet with a token', { skip: missingPostgres || missingForTokens() }
   test('three daemons that start at the same time make each key once, and every one signs with it', async (t) => {
     const token = await SoftToken.make(t);
     const settings = await fleet.settings();
-    const daemons = await fleet.startProcesses(t, 3, settings, { caKey: token.caKey }, token.env);
+    const daemons = await fleet.startProcesses(t, 3, settings, { caKey: token.caKey }, { env: token.env });
     const [first] = daemons;
     for (const { rootFingerprint } of daemons) assert.equal(rootFingerprint, first!.rootFingerprint);
     const keys = await token.keys();
@@ -45,7 +45,7 @@ describe('a fleet with a token', { skip: missingPostgres || missingForTokens() }
   test('a daemon without the token of the others is refused, and so is one with a token of its own', async (t) => {
     const token = await SoftToken.make(t);
     const settings = await fleet.settings();
-    await fleet.startProcesses(t, 1, settings, { caKey: token.caKey }, token.env);
+    await fleet.startProcesses(t, 1, settings, { caKey: token.caKey }, { env: token.env });
     const other = await SoftToken.make(t, 'another', token);
     const { registry, masterKey } = settings;
     for (const [caKey, code] of [

@@ -95,6 +95,9 @@ test('each metric that the alerts and the dashboard name is one that the daemon 
     new Set(readFileSync(document(file), 'utf8').match(/(?:palyra|nodejs|process)_[a-z_0-9]+/g));
   // There only with a token.
   names.add('palyra_pkcs11_token_usable');
+  // There only with a fleet (tests/fleet/database-away.test.ts).
+  for (const name of ['palyra_fleet_daemon_up', 'palyra_database_up', 'palyra_database_round_trip_seconds'])
+    names.add(name);
   for (const [file, atLeast] of [
     ['alerts.yml', 12],
     ['grafana-dashboard.json', 18],

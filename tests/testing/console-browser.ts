@@ -74,7 +74,7 @@ const launch = () =>
 /** Starts a daemon with a console, and a browser that is not logged in. */
 export async function startConsole(
   t: TestContext,
-  options: Pick<TestDaemonOptions, 'clock' | 'limits' | 'web'> = {},
+  options: Pick<TestDaemonOptions, 'clock' | 'limits' | 'web' | 'registry' | 'masterKey'> = {},
 ) {
   const started = await TestDaemon.start(t, { console: { port: 0 }, ...options });
   const daemon = Object.assign(started, {

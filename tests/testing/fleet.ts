@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, type TestContext } from 'node:test';
 import type { DaemonConfigInput } from '@palyra/daemon';
 import { DaemonProcess } from './daemon-process.ts';
-import type { Scope } from './palyra-process.ts';
+import type { PalyraOptions, Scope } from './palyra-process.ts';
 import { logsStatements, PostgresServer } from './postgres.ts';
 import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -66,7 +66,7 @@ export class FleetForTests {
     count: number,
     settings: FleetSettings,
     extra: DaemonConfigInput = {},
-    env: Readonly<Record<string, string>> = {},
+    options: Omit<PalyraOptions, 'home'> = {},
   ): Promise<DaemonProcess[]> {
     const here = { host: '127.0.0.1', port: 0 };
     const config: DaemonConfigInput = {
@@ -80,7 +80,7 @@ export class FleetForTests {
       ...extra,
     };
     const starts = Array.from({ length: count }, async () =>
-      DaemonProcess.start(t, { home: homeWith(config), env }),
+      DaemonProcess.start(t, { home: homeWith(config), ...options }),
     );
     return allOf(starts);
   }

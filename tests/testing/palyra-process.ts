@@ -42,8 +42,8 @@ export interface PalyraOptions {
   readonly under?: readonly string[];
   /** The Node executable. Default: this one. */
   readonly program?: string;
-  /** The command's entry. Default: `palyraProgram`. */
-  readonly entry?: string;
+  /** The command, as built by `buildPalyra`. Default: that of the current sources. */
+  readonly palyra?: string;
   /** Time limit, after which it is killed. Default: 10 minutes. */
   readonly longestRunMs?: number;
   /** Options of Node. */
@@ -74,7 +74,7 @@ export class PalyraProcess {
       options.program ?? process.execPath,
       '--disable-warning=ExperimentalWarning',
       ...(options.node ?? []),
-      options.entry ?? palyraProgram,
+      options.palyra ?? palyraProgram,
       '--home',
       home,
       '--json',

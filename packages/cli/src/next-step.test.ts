@@ -50,6 +50,7 @@ const expected: readonly (readonly [Side, IdentityErrorCode, ErrorFields, string
     `Ask the operator to let the device back in, on the daemon's machine: palyra devices release ${deviceId}`,
   ],
   ['operator', 'DEVICE_NOT_CONNECTED', { deviceId }, 'On the device, run: palyra node run'],
+  ['operator', 'CAPABILITY_LOST', {}, 'Look on the device whether it has run, before you run it again.'],
   [
     'operator',
     'TOO_MANY_CODES',

@@ -228,7 +228,7 @@ export const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   CAPABILITY_TIMEOUT: none,
   CAPABILITY_OUTPUT_TOO_LARGE: none,
   CAPABILITY_CANCELED: none,
-  CAPABILITY_LOST: none,
+  CAPABILITY_LOST: () => 'Look on the device whether it has run, before you run it again.',
 
   SECRET_NOT_FOUND: none,
   SECRET_CORRUPT: ({ fields, command }) => {

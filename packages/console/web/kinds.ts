@@ -70,6 +70,7 @@ const actions: Readonly<Record<string, string>> = {
   'certificate.carried_over': 'Certificate carried over by a restore',
   'device.identity_key_replaced': 'Identity key replaced',
   'capability.executed': 'Capability run',
+  'daemon.forgotten': 'Daemon of the fleet forgotten',
   'operator.passkey_added': 'Passkey registered',
   'operator.passkey_removed': 'Passkey removed',
   'operator.passkey_used': 'Passkey used',

@@ -89,7 +89,7 @@ const nextSteps: Readonly<Record<IdentityErrorCode, Step>> = {
   CAPABILITY_TIMEOUT: undefined,
   CAPABILITY_OUTPUT_TOO_LARGE: undefined,
   CAPABILITY_CANCELED: undefined,
-  CAPABILITY_LOST: undefined,
+  CAPABILITY_LOST: 'Look on the device whether it has run, before you run it again.',
 
   SECRET_NOT_FOUND: onTheMachine('doctor'),
   SECRET_CORRUPT: onTheMachine('doctor'),

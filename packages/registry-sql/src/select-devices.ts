@@ -2,6 +2,7 @@
 
 import type { DeviceOrder, DevicesQuery } from '@palyra/identity/registry';
 import { type CompiledQuery, type ExpressionBuilder, type Kysely, type RawBuilder, sql } from 'kysely';
+import { columns } from './columns.ts';
 import { milliseconds, type Row } from './rows/column.ts';
 import { foldName } from './rows/device.ts';
 import type { Tables } from './tables.ts';
@@ -11,7 +12,7 @@ const never = Number.MAX_SAFE_INTEGER;
 
 export function selectDevices(db: Kysely<Tables>, query: DevicesQuery): CompiledQuery<Row> {
   const { search, states, kinds, labels = [], endsBy, revokedSince, after, afterKey, order = 'id' } = query;
-  let select = db.selectFrom('devices').selectAll('devices').limit(query.limit);
+  let select = db.selectFrom('devices').select(columns.devices).limit(query.limit);
   if (search !== undefined) {
     select = select.where((or) =>
       or.or([

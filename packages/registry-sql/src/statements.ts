@@ -2,6 +2,7 @@
 
 import type { DevicesQuery } from '@palyra/identity/registry';
 import { type Kysely, sql } from 'kysely';
+import { columns } from './columns.ts';
 import { prepared } from './executor.ts';
 import { selectDevices } from './select-devices.ts';
 import type {
@@ -28,7 +29,7 @@ export function statementsFor(db: Kysely<Tables>) {
     ),
 
     device: prepared((values: { id: string }) =>
-      db.selectFrom('devices').selectAll().where('id', '=', values.id),
+      db.selectFrom('devices').select(columns.devices).where('id', '=', values.id),
     ),
     devices: (query: DevicesQuery) => selectDevices(db, query),
     insertDevice: prepared((row: DevicesTable) => db.insertInto('devices').values(row)),
@@ -69,15 +70,18 @@ export function statementsFor(db: Kysely<Tables>) {
     ),
 
     certificateBySerial: prepared((values: { serial: string }) =>
-      db.selectFrom('certificates').selectAll().where('serial', '=', values.serial),
+      db.selectFrom('certificates').select(columns.certificates).where('serial', '=', values.serial),
     ),
     certificateByFingerprint: prepared((values: { fingerprint: string }) =>
-      db.selectFrom('certificates').selectAll().where('fingerprint', '=', values.fingerprint),
+      db
+        .selectFrom('certificates')
+        .select(columns.certificates)
+        .where('fingerprint', '=', values.fingerprint),
     ),
     certificates: prepared((values: { after: string; limit: number }) =>
       db
         .selectFrom('certificates')
-        .selectAll()
+        .select(columns.certificates)
         .where('serial', '>', values.after)
         .orderBy('serial')
         .limit(values.limit),
@@ -85,7 +89,7 @@ export function statementsFor(db: Kysely<Tables>) {
     certificatesOf: prepared((values: { device_id: string; limit: number }) =>
       db
         .selectFrom('certificates')
-        .selectAll()
+        .select(columns.certificates)
         .where('subject_id', '=', values.device_id)
         .where('subject_kind', '=', sql.lit('device'))
         .orderBy('created_at', 'desc')
@@ -95,7 +99,7 @@ export function statementsFor(db: Kysely<Tables>) {
     livingCertificates: prepared((values: { device_id: string }) =>
       db
         .selectFrom('certificates')
-        .selectAll()
+        .select(columns.certificates)
         .where('subject_id', '=', values.device_id)
         .where('subject_kind', '=', sql.lit('device'))
         .where('state', 'in', [sql.lit('issued'), sql.lit('active')])
@@ -133,7 +137,7 @@ export function statementsFor(db: Kysely<Tables>) {
     revocableCertificates: prepared((values: { device_id: string; now: number; limit: number }) =>
       db
         .selectFrom('certificates')
-        .selectAll()
+        .select(columns.certificates)
         .where('subject_id', '=', values.device_id)
         .where('subject_kind', '=', sql.lit('device'))
         .where((where) =>
@@ -173,42 +177,47 @@ export function statementsFor(db: Kysely<Tables>) {
     ),
 
     pairing: prepared((values: { id: string }) =>
-      db.selectFrom('pairings').selectAll().where('id', '=', values.id),
+      db.selectFrom('pairings').select(columns.pairings).where('id', '=', values.id),
     ),
     waitingPairing: prepared((values: { slot: string }) =>
       db
         .selectFrom('pairings')
-        .selectAll()
+        .select(columns.pairings)
         .where('slot', '=', values.slot)
         .where('state', '=', sql.lit('waiting')),
     ),
     issuedPairing: prepared((values: { serial: string }) =>
       db
         .selectFrom('pairings')
-        .selectAll()
+        .select(columns.pairings)
         .where('serial', '=', values.serial)
         .where('state', '=', sql.lit('issued')),
     ),
     openRequestsOf: prepared((values: { device_id: string }) =>
       db
         .selectFrom('pairings')
-        .selectAll()
+        .select(columns.pairings)
         .where('state', 'in', [sql.lit('pending_approval'), sql.lit('approved'), sql.lit('issued')])
         .where('device_id', '=', values.device_id),
     ),
     pairings: (query: { states: readonly string[] | undefined; limit: number }) => {
-      let select = db.selectFrom('pairings').selectAll();
+      let select = db.selectFrom('pairings').select(columns.pairings);
       if (query.states) select = select.where('state', 'in', query.states);
       return select.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(query.limit).compile();
     },
     allPairings: prepared((values: { after: string; limit: number }) =>
-      db.selectFrom('pairings').selectAll().where('id', '>', values.after).orderBy('id').limit(values.limit),
+      db
+        .selectFrom('pairings')
+        .select(columns.pairings)
+        .where('id', '>', values.after)
+        .orderBy('id')
+        .limit(values.limit),
     ),
     // Only states that expire have an end. Two searches, each with its own index.
     duePairings: prepared((values: { ended_by: number; made_after: number; limit: number }) =>
       db
         .selectFrom('pairings')
-        .selectAll()
+        .select(columns.pairings)
         .where((where) =>
           where.or([
             where.and([
@@ -234,7 +243,7 @@ export function statementsFor(db: Kysely<Tables>) {
     ),
 
     authorities: prepared((_: object) =>
-      db.selectFrom('authorities').selectAll().orderBy('not_before').orderBy('id'),
+      db.selectFrom('authorities').select(columns.authorities).orderBy('not_before').orderBy('id'),
     ),
     authorityStates: prepared((_: object) =>
       db.selectFrom('authorities').select(['id', 'state']).orderBy('id'),
@@ -276,7 +285,7 @@ export function statementsFor(db: Kysely<Tables>) {
     devicesBehind: prepared((values: { since: number; limit: number }) =>
       db
         .selectFrom('devices as d')
-        .selectAll('d')
+        .select(columns.devices.map((name) => `d.${name}` as const))
         .where('d.state', '!=', sql.lit('revoked'))
         .where((where) =>
           where.not(
@@ -321,7 +330,7 @@ export function statementsFor(db: Kysely<Tables>) {
     revocations: prepared((values: { limit: number }) =>
       db
         .selectFrom('revocations')
-        .selectAll()
+        .select(columns.revocations)
         .orderBy('at', 'desc')
         .orderBy('device_id', 'desc')
         .limit(values.limit),
@@ -329,14 +338,14 @@ export function statementsFor(db: Kysely<Tables>) {
     revocationsOfDevice: prepared((values: { device_id: string }) =>
       db
         .selectFrom('revocations')
-        .selectAll()
+        .select(columns.revocations)
         .where('device_id', '=', values.device_id)
         .where('serial', 'is', null),
     ),
     revocationsOfCertificate: prepared((values: { device_id: string; serial: string }) =>
       db
         .selectFrom('revocations')
-        .selectAll()
+        .select(columns.revocations)
         .where('device_id', '=', values.device_id)
         .where('serial', '=', values.serial),
     ),
@@ -388,7 +397,7 @@ export function statementsFor(db: Kysely<Tables>) {
       action?: string;
       family?: string;
     }) => {
-      let select = db.selectFrom('audit').selectAll().orderBy('seq', 'desc').limit(query.limit);
+      let select = db.selectFrom('audit').select(columns.audit).orderBy('seq', 'desc').limit(query.limit);
       if (query.before !== undefined) select = select.where('seq', '<', query.before);
       if (query.subject !== undefined) select = select.where('subject', '=', query.subject);
       const { device } = query;
@@ -401,7 +410,12 @@ export function statementsFor(db: Kysely<Tables>) {
       return select.compile();
     },
     auditAfter: prepared((values: { seq: number; limit: number }) =>
-      db.selectFrom('audit').selectAll().where('seq', '>', values.seq).orderBy('seq').limit(values.limit),
+      db
+        .selectFrom('audit')
+        .select(columns.audit)
+        .where('seq', '>', values.seq)
+        .orderBy('seq')
+        .limit(values.limit),
     ),
     auditHead: prepared((_: object) => db.selectFrom('ledger').select(['audit_seq', 'audit_hash'])),
     insertAudit: prepared((row: AuditTable) => db.insertInto('audit').values(row)),

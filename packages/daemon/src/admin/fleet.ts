@@ -1,17 +1,32 @@
 // The daemons that share the registry.
 
 import { IdentityError } from '@palyra/identity';
+import { transactBy } from '@palyra/identity/registry';
 import { isUlid } from '@palyra/identity/values';
 import { dueWorks } from '@palyra/rpc/admin';
+import { actorOf } from '@palyra/rpc/transport';
 import { millis } from './messages.ts';
 import type { AdminServiceOptions, Methods } from './options.ts';
 
 type Fleet = AdminServiceOptions['fleet'];
 
-export function fleetMethods({ fleet }: Pick<AdminServiceOptions, 'fleet'>): Methods<'forgetDaemon'> {
+export function fleetMethods({ fleet, identity }: AdminServiceOptions): Methods<'forgetDaemon'> {
   return {
-    async forgetDaemon({ id }) {
-      if (isUlid(id) && (await fleet?.forget(id))) return {};
+    async forgetDaemon({ id }, context) {
+      const isForgotten =
+        fleet !== undefined &&
+        isUlid(id) &&
+        (await transactBy(identity, actorOf(context), async (tx, by) => {
+          if (!(await fleet.forget(tx, id))) return false;
+          await tx.appendAudit({
+            at: identity.clock.now(),
+            action: 'daemon.forgotten',
+            subject: id,
+            detail: { ...(by && { by }) },
+          });
+          return true;
+        }));
+      if (isForgotten) return {};
       throw new IdentityError(
         'MESSAGE_INVALID',
         'No daemon of this fleet with this id is gone. One that runs is stopped first, and counts as gone a minute later.',

@@ -215,7 +215,12 @@ export class DeviceChannels {
     const device = this.#devices.get(id);
     if (!device) return true;
     if (device.channel) device.channel.replaced = true;
-    this.#end(id, device, 'CAPABILITY_LOST', 'The device connected to another daemon during the call.');
+    this.#end(
+      id,
+      device,
+      'CAPABILITY_LOST',
+      `The device moved to another daemon during the call. ${mayHaveRun}`,
+    );
     return true;
   }
 
@@ -276,7 +281,7 @@ export class DeviceChannels {
   drain(): void {
     this.#draining = true;
     for (const device of this.#devices.values()) {
-      if (!device.channel) failCalls(device, 'CAPABILITY_LOST', 'The daemon stops.');
+      if (!device.channel) failCalls(device, 'CAPABILITY_LOST', `The daemon stops. ${mayHaveRun}`);
       endIdle(device);
     }
   }
@@ -286,7 +291,7 @@ export class DeviceChannels {
     for (const device of this.#devices.values()) {
       device.channel?.end();
       clearTimeout(device.absence);
-      failCalls(device, 'CAPABILITY_LOST', 'The daemon stops.');
+      failCalls(device, 'CAPABILITY_LOST', `The daemon stops. ${mayHaveRun}`);
     }
     this.#devices.clear();
   }
@@ -347,14 +352,13 @@ export class DeviceChannels {
       failCalls(
         device,
         'CAPABILITY_LOST',
-        'The agent on the device restarted during the call. The capability may or may not have run.',
+        `The agent on the device restarted during the call. ${mayHaveRun}`,
       );
       device.agentId = agentId;
       device.nextSeq = 1;
     } else if (Number(hello.lastSeq) >= device.nextSeq) {
       // Its numbers no longer say what this daemon has sent.
-      const message =
-        'The device was at another daemon during the call. The capability may or may not have run.';
+      const message = `The device was at another daemon during the call. ${mayHaveRun}`;
       failCalls(device, 'CAPABILITY_LOST', message);
     }
     // A restarted daemon would start at 1, but this agent has seen higher numbers.
@@ -372,7 +376,8 @@ export class DeviceChannels {
     device.channel = undefined;
     this.#notifyWatchers(id);
     device.absence = setTimeout(() => {
-      failCalls(device, 'CAPABILITY_LOST', 'The device lost its connection and did not come back in time.');
+      const message = `The device lost its connection and did not come back in time. ${mayHaveRun}`;
+      failCalls(device, 'CAPABILITY_LOST', message);
       this.#devices.delete(id);
     }, this.#limits.reconnectMs);
     device.absence.unref();
@@ -412,6 +417,9 @@ function replaced(id: DeviceId): IdentityError {
     { deviceId: id },
   );
 }
+
+/** Why a lost call is not simply repeated. */
+export const mayHaveRun = 'The capability may or may not have run.';
 
 export function notConnected(id: DeviceId): IdentityError {
   return new IdentityError('DEVICE_NOT_CONNECTED', `Device ${id} is not connected.`, { deviceId: id });

@@ -3,7 +3,12 @@
 import { stat } from 'node:fs/promises';
 import { IdentityError, type MasterKey, type SharedSecretStore } from '@palyra/identity';
 import { masterKeyBySharedPassphrase, readCredential } from '@palyra/identity/keys';
-import type { ListenerErrors, Registry, RegistryReader } from '@palyra/identity/registry';
+import type {
+  ListenerErrors,
+  Registry,
+  RegistryReader,
+  RegistryTransaction,
+} from '@palyra/identity/registry';
 import { type Clock, systemClock } from '@palyra/identity/values';
 import type {
   DatabaseRoles,
@@ -28,7 +33,7 @@ export interface FleetPlace {
   announce(self: Omit<MemberNow, 'id' | 'databaseMs'>): Promise<void>;
   members(): Promise<FleetMember[]>;
   /** Removes a daemon that is gone. @returns false if it is unknown, or has given a sign of life lately. */
-  forget(id: string): Promise<boolean>;
+  forget(tx: RegistryTransaction, id: string): Promise<boolean>;
   /** Which daemon has the channel of a device. */
   readonly channels: PostgresChannels;
   /** What all daemons count together. */
@@ -115,7 +120,7 @@ export async function openSharedDatabase(
           await remember();
         },
         members: () => registry.members(),
-        forget: (id) => registry.forgetMember(id),
+        forget: (tx, id) => registry.forgetMember(tx, id),
         channels: registry.channels,
         rates: registry,
         dueWork: registry,

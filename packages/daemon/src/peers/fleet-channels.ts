@@ -13,7 +13,7 @@ import type { ChannelPlace, PostgresChannels } from '@palyra/registry-sql/postgr
 import { fromConnectError } from '@palyra/rpc';
 import { PeerService } from '@palyra/rpc/transport';
 import type { ExecuteRequest, ExecuteResult } from '../channels/calls.ts';
-import { notConnected } from '../channels/device-channels.ts';
+import { mayHaveRun, notConnected } from '../channels/device-channels.ts';
 import { defaultChannelLimits } from '../channels/limits.ts';
 import type { ClaimedChannel, OtherDaemons } from '../channels/other-daemons.ts';
 import type { PeerConnections } from './peer-connections.ts';
@@ -182,6 +182,6 @@ const timedOut = (ms: number) =>
 const lost = (cause: unknown) =>
   new IdentityError(
     'CAPABILITY_LOST',
-    "The daemon that has the device's channel ended during the call. The capability may or may not have run.",
+    `The daemon that has the device's channel ended during the call. ${mayHaveRun}`,
     { cause },
   );

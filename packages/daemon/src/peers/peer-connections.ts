@@ -15,7 +15,8 @@ const patienceMs = 3_000;
 type Connection = Awaited<ReturnType<typeof dialPeer>>;
 
 interface Lane {
-  readonly connection: Connection;
+  readonly connection: Promise<Connection>;
+  /** Running, or waiting for the connection. */
   calls: number;
 }
 
@@ -28,7 +29,6 @@ export interface PeerConnectionsOptions {
 export class PeerConnections {
   readonly #options: PeerConnectionsOptions;
   readonly #lanes = new Map<string, Set<Lane>>();
-  readonly #dialling = new Map<string, Promise<Lane>>();
   #isClosed = false;
 
   constructor(options: PeerConnectionsOptions) {
@@ -40,10 +40,11 @@ export class PeerConnections {
    * @throws UNREACHABLE if it cannot be reached, and the errors of `call`.
    */
   async use<T>(daemon: string, call: (transport: Connection['transport']) => Promise<T>): Promise<T> {
-    const lane = await this.#laneTo(daemon);
+    const lane = this.#laneTo(daemon);
     lane.calls += 1;
     try {
-      return await call(lane.connection.transport);
+      const { transport } = await lane.connection;
+      return await call(transport);
     } finally {
       lane.calls -= 1;
     }
@@ -51,34 +52,35 @@ export class PeerConnections {
 
   close(): void {
     this.#isClosed = true;
-    for (const lanes of this.#lanes.values()) for (const { connection } of lanes) connection.close();
+    // Connections that are being dialled end themselves.
+    for (const lanes of this.#lanes.values())
+      for (const { connection } of lanes)
+        connection.then(
+          (opened) => opened.close(),
+          () => {},
+        );
   }
 
-  async #laneTo(daemon: string): Promise<Lane> {
-    const lanes = [...(this.#lanes.get(daemon) ?? [])].sort((one, other) => one.calls - other.calls);
-    const [least] = lanes;
-    if (least && (least.calls < callsPerConnection || lanes.length >= maxConnections)) return least;
-    let dialling = this.#dialling.get(daemon);
-    if (!dialling) {
-      dialling = this.#dial(daemon).finally(() => this.#dialling.delete(daemon));
-      this.#dialling.set(daemon, dialling);
-    }
-    return dialling;
+  /** Without a wait, so that calls that come together are spread too. */
+  #laneTo(daemon: string): Lane {
+    const lanes = this.#lanes.get(daemon) ?? new Set();
+    this.#lanes.set(daemon, lanes);
+    const [least] = [...lanes].sort((one, other) => one.calls - other.calls);
+    if (least && (least.calls < callsPerConnection || lanes.size >= maxConnections)) return least;
+    const lane = { connection: this.#dial(daemon), calls: 0 };
+    lanes.add(lane);
+    const forget = () => lanes.delete(lane);
+    lane.connection.then(({ closed }) => void closed.then(forget), forget);
+    return lane;
   }
 
-  async #dial(daemon: string): Promise<Lane> {
+  async #dial(daemon: string): Promise<Connection> {
     const member = (await this.#options.members()).find(({ id }) => id === daemon);
     if (!member) throw unreachable(daemon);
     const connection = await withinPatience(daemon, this.#reach(member));
-    if (this.#isClosed) {
-      connection.destroy();
-      throw unreachable(daemon);
-    }
-    const lane = { connection, calls: 0 };
-    const lanes = this.#lanes.get(daemon) ?? new Set();
-    this.#lanes.set(daemon, lanes.add(lane));
-    void connection.closed.then(() => lanes.delete(lane));
-    return lane;
+    if (!this.#isClosed) return connection;
+    connection.destroy();
+    throw unreachable(daemon);
   }
 
   #reach({ peerAddresses, certificates }: FleetMember): Promise<Connection> {

@@ -56,6 +56,7 @@ export class AuditedState {
     ...this.#fleet.changes,
     ...new AuditedPasskeys(this.settings).changes,
     'capability.executed': () => {},
+    'daemon.forgotten': () => {},
     'operator.passkey_used': () => {},
 
     // Actions that affect a pairing and its device.

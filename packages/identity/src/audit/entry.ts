@@ -8,6 +8,7 @@ export type AuditAction =
   | 'daemon.created'
   | 'daemon.restored'
   | 'daemon.certificate_issued'
+  | 'daemon.forgotten'
   | 'authority.created'
   | 'authority.replaced'
   | 'authority.retired'

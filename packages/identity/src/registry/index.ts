@@ -77,4 +77,4 @@ export {
   type StandingVerdict,
   standingMessages,
 } from './standing.ts';
-export { roleMissing } from './transact-by.ts';
+export { roleMissing, transactBy } from './transact-by.ts';

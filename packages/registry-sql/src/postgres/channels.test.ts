@@ -84,7 +84,7 @@ describe('the channels of a fleet', { skip: missingPostgres }, () => {
     const { url, registries } = await fleet(t, 'a', 'b');
     const [a, b] = registries;
     await a!.channels.claim(claimOf('x', '1'));
-    assert.equal(await b!.forgetMember('a'), false, 'it is alive');
+    assert.equal(await b!.transact((tx) => b!.forgetMember(tx, 'a')), false, 'it is alive');
     await postgres.server.sql(url, "update daemons set seen_at = seen_at - 61000 where id = 'a'");
     assert.equal((await b!.channels.find(['x']))[0]?.isAlive, false);
     assert.deepEqual(
@@ -96,8 +96,8 @@ describe('the channels of a fleet', { skip: missingPostgres }, () => {
     );
     await b!.announce({ ...about, id: 'b' });
     assert.deepEqual(await b!.channels.find(['x']), []);
-    assert.equal(await b!.forgetMember('a'), true);
-    assert.equal(await b!.forgetMember('a'), false);
+    assert.equal(await b!.transact((tx) => b!.forgetMember(tx, 'a')), true);
+    assert.equal(await b!.transact((tx) => b!.forgetMember(tx, 'a')), false);
     assert.deepEqual(
       (await b!.members()).map(({ id }) => id),
       ['b'],

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { type CompiledQuery, Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
+import { columns } from '../columns.ts';
 import type { SqliteConnection } from '../sqlite/connection.ts';
 import type { Tables } from '../tables.ts';
 import type { PostgresConnection } from './connection.ts';
@@ -97,7 +98,7 @@ function rowsOf(
   table: TableName,
   from: { readonly key: string; readonly after: unknown } | undefined,
 ): CompiledQuery<CopiedRow> {
-  let query = compiler.selectFrom(table as 'devices').selectAll();
+  let query = compiler.selectFrom(table as 'devices').select(columns[table] as typeof columns.devices);
   if (from) {
     query = query.orderBy(sql.ref(from.key)).limit(page);
     if (from.after !== undefined) query = query.where(sql.ref(from.key), '>', from.after);

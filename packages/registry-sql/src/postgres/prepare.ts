@@ -1,26 +1,34 @@
 // Brings the tables of a PostgreSQL database to this version. Daemons that start at the same time do it once: the migrations run in
 // one transaction, under a lock of the row in Kysely's lock table. Kysely itself would take an advisory lock, which not every
-// database has that speaks PostgreSQL's protocol.
+// database has that speaks PostgreSQL's protocol. Daemons of the version before go on with their calls meanwhile, so the
+// migration never keeps them waiting for what it waits for itself.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, IdentityError } from '@palyra/identity';
-import { Kysely, PostgresAdapter, PostgresDialect } from 'kysely';
-import { DEFAULT_MIGRATION_LOCK_TABLE, MIGRATION_LOCK_ID } from 'kysely/migration';
+import { Kysely, PostgresAdapter, PostgresDialect, sql, type Transaction } from 'kysely';
+import { DEFAULT_MIGRATION_LOCK_TABLE, MIGRATION_LOCK_ID, type Migration } from 'kysely/migration';
 import { isMigrated, migrate, mustBeMigrated } from '../migrate.ts';
 import { registryTables } from '../migrations/0001-registry.ts';
 import { fleetTables } from '../migrations/0002-fleet.ts';
 import { peerTables } from '../migrations/0003-peers.ts';
 import type { PostgresConnection, SessionOptions } from './connection.ts';
-import { sqlState, storeError } from './store-error.ts';
+import { lockNotAvailable, sqlState, storeError } from './store-error.ts';
 import { textInBytes } from './text.ts';
 
-const migrations = {
+export const migrations = {
   '0001-registry': registryTables({ bytes: 'bytea', sequence: 'bigint', text: textInBytes }),
   '0002-fleet': fleetTables,
   '0003-peers': peerTables,
 };
 
-/** Time to wait for another daemon's migration, ms. */
+/** Time to wait for another daemon's migration, or for a moment in which nobody uses the tables for long, ms. */
 const migrationMs = 5 * 60_000;
+/**
+ * Longest wait for one table that is in use, ms. Everybody else's statements wait behind it. It is less than PostgreSQL's
+ * deadlock_timeout of a second, which would end somebody else's statement.
+ */
+const tableLockMs = 100;
+const pauseMs = 500;
 
 /** For the connection of `prepareDatabase`. */
 export const whileMigrating: SessionOptions = { statementMs: migrationMs, lockMs: migrationMs };
@@ -53,15 +61,48 @@ interface LockTables {
 async function migrateOnce(db: Kysely<LockTables>): Promise<void> {
   if (await isMigrated(db as Kysely<unknown>, migrations)) return;
   await makeLock(db);
-  await db.transaction().execute(async (tx) => {
-    await tx
-      .selectFrom(DEFAULT_MIGRATION_LOCK_TABLE)
-      .select('id')
-      .where('id', '=', MIGRATION_LOCK_ID)
-      .forUpdate()
-      .executeTakeFirstOrThrow();
-    await migrate(tx as unknown as Kysely<unknown>, migrations);
-  });
+  const triedUntil = performance.now() + migrationMs;
+  for (;;)
+    try {
+      return await db.transaction().execute(migrateAlone);
+    } catch (error) {
+      const isInUse = hasCode(error, 'STORE_UNREACHABLE') && sqlState(error.cause) === lockNotAvailable;
+      if (!isInUse || performance.now() > triedUntil) throw error;
+      await sleep(pauseMs);
+    }
+}
+
+async function migrateAlone(tx: Transaction<LockTables>): Promise<void> {
+  await tx
+    .selectFrom(DEFAULT_MIGRATION_LOCK_TABLE)
+    .select('id')
+    .where('id', '=', MIGRATION_LOCK_ID)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  // Kysely looks at many things before its first change, so the tables are locked after that.
+  const locked = Object.entries(migrations).map(([name, { up }]): [string, Migration] => [
+    name,
+    {
+      up: async (db) => {
+        await lockTables(db);
+        await up(db);
+      },
+    },
+  ]);
+  await migrate(tx as unknown as Kysely<unknown>, Object.fromEntries(locked));
+}
+
+/** Every table before the first change. A migration that waits for a table while it holds others would stop the daemons. */
+async function lockTables(tx: Kysely<unknown>): Promise<void> {
+  const tables = await tx.introspection.getTables();
+  const names = tables.filter(({ schema }) => schema === 'public').map(({ name }) => name);
+  if (!names.includes('ledger')) return;
+  // The ledger first, like every change.
+  names.sort((one, other) => Number(other === 'ledger') - Number(one === 'ledger'));
+  await sql`set local lock_timeout = ${sql.lit(tableLockMs)}`.execute(tx);
+  await sql`lock table ${sql.join(names.map((name) => sql.table(name)))} in access exclusive mode`.execute(
+    tx,
+  );
 }
 
 async function makeLock(db: Kysely<LockTables>): Promise<void> {

@@ -36,6 +36,7 @@ import { ReadIndex } from './read-index.ts';
 import { Readers } from './readers.ts';
 import { PostgresReader } from './snapshot.ts';
 import { type FleetStatements, fleetStatements } from './statements.ts';
+import { PostgresTransaction } from './transaction.ts';
 
 /** Most changes in one commit, because other daemons wait for it. */
 const changesTogether = 32;
@@ -226,9 +227,9 @@ export class PostgresRegistry extends SqlReads implements Registry {
   }
 
   /** Removes a daemon that is gone. @returns false if there is none: it is unknown, or has given a sign of life lately. */
-  async forgetMember(id: string): Promise<boolean> {
-    const connection = await this.#forUpkeep();
-    return (await connection.run(this.#fleet.forgetDaemon({ id, ms: daemonGoneMs }))) > 0;
+  async forgetMember(tx: RegistryTransaction, id: string): Promise<boolean> {
+    if (!(tx instanceof PostgresTransaction)) throw new TypeError('this transaction is of another registry');
+    return (await tx.changeRows(this.#fleet.forgetDaemon({ id, ms: daemonGoneMs }))) > 0;
   }
 
   /** This daemon has done work for all. For operators only, so a failure does not matter. */

@@ -87,7 +87,12 @@ export function fleetStatements() {
     ),
     moveHead: prepared((values: MovedLedger) => db.updateTable('ledger').set(values)),
     eventsAfter: prepared((values: { seq: number; limit: number }) =>
-      db.selectFrom('events').selectAll().where('seq', '>', values.seq).orderBy('seq').limit(values.limit),
+      db
+        .selectFrom('events')
+        .select(['seq', 'at', 'daemon', 'body'])
+        .where('seq', '>', values.seq)
+        .orderBy('seq')
+        .limit(values.limit),
     ),
     // The last statement of a transaction with events: notifications are sent by its commit.
     publishAndNotify: prepared((values: Published) =>
@@ -139,7 +144,7 @@ export function fleetStatements() {
     daemons: prepared((_: object) =>
       db
         .selectFrom('daemons')
-        .selectAll()
+        .select(['id', 'version', 'endpoints', 'names', 'started_at', 'seen_at', 'about'])
         .select(sql<number>`${serverNow} - seen_at`.as('silent'))
         .orderBy('id'),
     ),
@@ -152,7 +157,9 @@ export function fleetStatements() {
         .values({ ...row, at: serverNow })
         .onConflict((conflict) => conflict.column('what').doUpdateSet({ daemon: row.daemon, at: serverNow })),
     ),
-    dueWork: prepared((_: object) => db.selectFrom('due_work').selectAll().orderBy('what')),
+    dueWork: prepared((_: object) =>
+      db.selectFrom('due_work').select(['what', 'daemon', 'at']).orderBy('what'),
+    ),
     othersSeen: prepared((values: { daemon: string; ms: number }) =>
       db
         .selectFrom('daemons')
@@ -201,7 +208,10 @@ export function fleetStatements() {
         ]),
     ),
     list: prepared((values: { issuer_id: string }) =>
-      db.selectFrom('revocation_lists').selectAll().where('issuer_id', '=', values.issuer_id),
+      db
+        .selectFrom('revocation_lists')
+        .select(['issuer_id', 'number', 'revocation_seq', 'remake_at', 'next_update', 'der'])
+        .where('issuer_id', '=', values.issuer_id),
     ),
     putList: prepared((row: RevocationListsTable) =>
       db

@@ -7,6 +7,9 @@ import { reasonOf } from '@palyra/identity/values';
 /** Try again after this time, ms. */
 const retryAfterMs = 1000;
 
+/** The SQLSTATE of a lock that another transaction holds for longer than this session waits. */
+export const lockNotAvailable = '55P03';
+
 /** The connection ended before the answer. The server may have executed the statement. */
 export class ConnectionLost extends Error {
   constructor(cause: unknown) {
@@ -56,7 +59,7 @@ function fromState(state: string, cause: Error, name: string): IdentityError {
       );
     case '25006':
       return unreachable(name, 'it is read-only now: a standby, or a primary that steps down', cause);
-    case '55P03':
+    case lockNotAvailable:
       return unreachable(name, 'another daemon held the registry for too long', cause);
     case '57014':
       return unreachable(name, 'it took too long', cause);

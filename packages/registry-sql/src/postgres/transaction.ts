@@ -8,6 +8,7 @@ import type {
   Revocation,
 } from '@palyra/identity/registry';
 import type { Ulid } from '@palyra/identity/values';
+import type { CompiledQuery } from 'kysely';
 import { SqlTransaction } from '../transaction.ts';
 import type { FleetEvent } from './event-body.ts';
 
@@ -27,6 +28,11 @@ export class PostgresTransaction extends SqlTransaction {
   /** How many revocations this change has added. */
   get revocationsAdded(): number {
     return this.#revocations;
+  }
+
+  /** Changes rows of a table that only PostgreSQL has. @returns how many. */
+  changeRows(query: CompiledQuery): Promise<number> {
+    return this.executor.run(query);
   }
 
   override async insertRevocation(revocation: Revocation): Promise<void> {

@@ -18,7 +18,7 @@ import { SqliteReader } from './reader.ts';
 import { type RegistryDisk, SqliteRegistry } from './registry.ts';
 import { storeError } from './store-error.ts';
 
-const migrations = {
+export const migrations = {
   // In SQLite, `integer primary key` is the row's own number and needs no index.
   '0001-registry': registryTables({ bytes: 'blob', sequence: 'integer', text: 'text' }),
   '0002-sqlite-plans': sqlitePlans,

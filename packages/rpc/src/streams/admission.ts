@@ -50,7 +50,8 @@ export function startAdmission(
     connection.close(error);
   };
   const timer = setTimeout(
-    () => refuse(new IdentityError('INTERNAL', 'The daemon did not decide about this connection in time.')),
+    () =>
+      refuse(new IdentityError('UNREACHABLE', 'The daemon did not decide about this connection in time.')),
     timeoutMs,
   );
   void connection.closed.then(() => {

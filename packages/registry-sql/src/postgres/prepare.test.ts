@@ -1,0 +1,58 @@
+// Migrations beside daemons of the version before, which go on.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { until, within } from '../../../../tests/testing/until.ts';
+import { missingPostgres, PostgresForTests } from '../testing/postgres.ts';
+import { sampleEvent } from '../testing/samples.ts';
+import { openPostgresRegistry } from './open.ts';
+import { prepareForRole } from './rights.ts';
+
+/** Undoes the last migration. Daemons that run need none of this as long as nobody connects a device. */
+const undoPeers = `
+  drop table channels; drop table due_work; alter table daemons drop column about;
+  delete from kysely_migration where name = '0003-peers'`;
+
+describe('a migration beside daemons that serve', { skip: missingPostgres }, () => {
+  const postgres = new PostgresForTests();
+
+  test('waits for a long read, and keeps nobody else waiting meanwhile', async (t) => {
+    const url = await postgres.database();
+    const registry = await openPostgresRegistry({ url, daemon: 'before' });
+    t.after(() => registry.close());
+    await postgres.server.sql(url, undoPeers);
+    const backup = await postgres.server.hold(
+      url,
+      'begin; select * from certificates; select * from daemons',
+    );
+    const owner = postgres.server.url(new URL(url).pathname.slice(1));
+    let isPrepared = false;
+    const preparing = prepareForRole(owner, 'daemons').then(() => {
+      isPrepared = true;
+    });
+    preparing.catch(() => {});
+    let longestMs = 0;
+    const waits = async () => {
+      const [row] = await postgres.server.sql(
+        url,
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like 'lock table%' and datname = current_database()",
+      );
+      return Number(row?.count) > 0;
+    };
+    let waited = 0;
+    await until('the migration has waited more than once', async () => {
+      const startedAt = performance.now();
+      await registry.transact((tx) => tx.appendAudit(sampleEvent()));
+      await registry.upToDate();
+      longestMs = Math.max(longestMs, performance.now() - startedAt);
+      if (await waits()) waited += 1;
+      return waited > 2;
+    });
+    assert.equal(isPrepared, false);
+    await backup.end();
+    await within('the migration ends', preparing);
+    await registry.transact((tx) => tx.appendAudit(sampleEvent()));
+    assert.equal((await postgres.server.sql(url, 'select * from channels')).length, 0);
+    t.diagnostic(`a change and a read took ${Math.round(longestMs)} ms at most`);
+  });
+});
