@@ -114,7 +114,7 @@ type Scope = Parameters<typeof untilListening>[0];
 /** `palyra daemon` as it is installed, with paired devices. */
 async function startPalyra(scope: Scope, devices: number): Promise<Peer> {
   mkdirSync(cacheFolder, { recursive: true });
-  const entry = await buildPalyra(temporaryFolder(cacheFolder));
+  const palyra = await buildPalyra(temporaryFolder(cacheFolder));
   const limits = { strangersPerSource: 1_000 };
   const daemon = await MeasuredDaemon.start(scope, limits, { palyra, longestRunMs: 6 * 60 * 60_000 });
   const paired: PairedEnrollment[] = [];
