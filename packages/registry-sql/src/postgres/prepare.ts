@@ -94,8 +94,9 @@ async function migrateAlone(tx: Transaction<LockTables>): Promise<void> {
 
 /** Every table before the first change. A migration that waits for a table while it holds others would stop the daemons. */
 async function lockTables(tx: Kysely<unknown>): Promise<void> {
+  const { rows } = await sql<{ schema: string }>`select current_schema() as schema`.execute(tx);
   const tables = await tx.introspection.getTables();
-  const names = tables.filter(({ schema }) => schema === 'public').map(({ name }) => name);
+  const names = tables.filter(({ schema }) => schema === rows[0]?.schema).map(({ name }) => name);
   if (!names.includes('ledger')) return;
   // The ledger first, like every change.
   names.sort((one, other) => Number(other === 'ledger') - Number(one === 'ledger'));

@@ -8,6 +8,7 @@ import type {
 } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
 import { MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
+import { afterRefusal } from '@palyra/identity/device';
 import {
   closedNormally,
   resolveStreamLimits,
@@ -259,12 +260,14 @@ class QuicheServerConnection implements ServerConnection {
     // Set first, so that the connection ends even if a later step fails.
     this.#grace = setTimeout(end, goawayGraceMs).unref();
     this.#gone(error);
-    void this.#keyed.promise.then(() => {
-      if (this.#isClosed) return;
-      // A client that allows no server stream learns of the close alone.
-      const stream = this.#session.openStream().on('error', end).resume();
-      stream.end(this.#sealerOf(stream.id).seal(encodeGoaway(error)));
-    });
+    void this.#keyed.promise
+      .then(() => {
+        if (this.#isClosed) return;
+        // A client that allows no server stream learns of the close alone.
+        const stream = this.#session.openStream().on('error', end).resume();
+        stream.end(this.#sealerOf(stream.id).seal(encodeGoaway(error)));
+      })
+      .catch(end);
   }
 
   async #takeKey(raw: LibraryStream): Promise<void> {
@@ -300,7 +303,9 @@ class QuicheServerConnection implements ServerConnection {
     clearTimeout(this.#grace);
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (error) this.#session.close(toCloseNumber(error.code), toCloseReason(error.message));
+    // The other end may be another connection (sealed.ts), which must not learn why a device was shut out.
+    const text = error && afterRefusal(error.code) === 'retry' ? error.message : '';
+    if (error) this.#session.close(toCloseNumber(error.code), toCloseReason(text));
     else this.#session.close(closedNormally, '');
   }
 
