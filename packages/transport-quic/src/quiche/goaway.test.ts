@@ -80,13 +80,15 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
         written();
         return listening;
       });
-      const accepted = (once(server, 'session') as Promise<[QuicServerSession]>).then(([session]) => {
+      // At once, because the first stream may come in the same turn.
+      const accepted = Promise.withResolvers<{ session: QuicServerSession; key: Promise<Uint8Array> }>();
+      server.once('session', (session: QuicServerSession) => {
         session.on('error', () => {});
-        return { session, key: receiveKey(session) };
+        accepted.resolve({ session, key: receiveKey(session) });
       });
       const connection = await quic.dial({ host, port, tls: pki.clientTls });
       t.after(() => connection.close());
-      const { session, key } = await accepted;
+      const { session, key } = await accepted.promise;
       return { connection, session, key: await key };
     }
 
