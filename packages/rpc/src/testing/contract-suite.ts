@@ -130,7 +130,7 @@ export function contractSuite(name: string, transport: StreamTransport): void {
         admit: () => new Promise(() => {}),
         limits: { handshakeTimeoutMs: 100 },
       });
-      assert.equal((await (await dial(port)).closed)?.code, 'INTERNAL');
+      assert.equal((await (await dial(port)).closed)?.code, 'UNREACHABLE');
     });
 
     it('ends every stream on both sides at once when the server closes', async () => {
