@@ -20,6 +20,7 @@ export async function fleetGrowth(server: PostgresServer): Promise<Figures> {
     {
       few: checks(small, few, few, checkRounds),
       many: checks(large, many, many, checkRounds),
+      sameCallers: checks(large, many, few, checkRounds),
     },
     checkRounds,
   );
@@ -42,7 +43,11 @@ export async function fleetGrowth(server: PostgresServer): Promise<Figures> {
         check_growth: growth.check.value,
         check_1k_us: median(check.few) * 1000,
         check_1m_us: median(check.many) * 1000,
+        check_growth_same_callers: ratio(check.sameCallers, check.few).value,
       },
+      whenMissed:
+        'The check reads two entries of two indexes that are a level or two deeper. Their pages are more than the shared buffers of ' +
+        'the server, so many come from the memory of the system. same_callers: as many different devices call as among 1,000.',
     },
   };
 }
