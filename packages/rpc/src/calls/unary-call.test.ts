@@ -378,3 +378,19 @@ test('an aborted incomplete call reaches no handler', async (t) => {
   assert.equal((await call(session, grpc, [good])).grpcStatus, '0');
   assert.equal(handler.calls, 1);
 });
+
+test('a stream that has ended refers to nothing of its call', async (t) => {
+  const { server, session } = await ours(t);
+  for (const type of ['application/grpc+proto', 'application/json']) {
+    const begun = once(server, 'stream');
+    const request = session.request({ ...grpc, 'content-type': type });
+    request.on('response', () => {});
+    request.resume().end(type.endsWith('json') ? '{}' : envelope(new Uint8Array()));
+    const [stream] = (await begun) as [http2.ServerHttp2Stream];
+    await once(stream, 'close');
+    assert.deepEqual(stream.eventNames(), ['error'], type);
+    // Node may still report an error.
+    stream.emit('error', new Error('late'));
+    assert.equal(stream.push(Buffer.alloc(1)), false);
+  }
+});

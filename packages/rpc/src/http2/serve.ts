@@ -1,5 +1,6 @@
 // Serves calls on Node's HTTP/2 server: plain unary gRPC calls directly, all other calls through Connect.
 
+import { EventEmitter } from 'node:events';
 import http2 from 'node:http2';
 import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
 import { connectHandler } from '../calls/connect-handler.ts';
@@ -66,6 +67,7 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     const session = stream.session as http2.ServerHttp2Session | undefined;
     // The peer has gone or broke the protocol. The stream is over, and `close` follows.
     stream.on('error', ignore);
+    stream.on('close', letGo);
     if (!session) return;
     const place = openCalls?.take(session, stream);
     if (openCalls && !place) return;
@@ -221,6 +223,19 @@ function nextTurn(): (work: () => void) => void {
 }
 
 const ignore = () => {};
+const takeNothing = () => false;
+
+/**
+ * Node's native part keeps a stream that is closed until the next collection of the whole heap. Each smaller collection copies the
+ * stream with everything that it refers to, so it must not refer to the call. `emit` has copied the list, so other listeners of
+ * `close` still run.
+ */
+function letGo(this: http2.Http2Stream): void {
+  // The method of Readable would look at the stream once more, in a later turn.
+  EventEmitter.prototype.removeAllListeners.call(this);
+  this.on('error', ignore);
+  this.push = takeNothing;
+}
 const peerGone = () => new ConnectError('The peer has gone.', Code.Canceled);
 
 function answerUnary(
