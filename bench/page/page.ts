@@ -65,8 +65,7 @@ that is not installed is left out, and the command says so.
 A call of ours takes the server about twice the processor time of a call of Node's bare server. In a profile of the busy main
 thread (64 calls of grpc-go in flight, November 2026), Node's HTTP/2, streams and events take 29 %, collections of garbage 25 %,
 native code (TLS and HTTP/2) 16 %, protobuf 7 %, the metrics and Connect 5 %, and everything of ours 18 %: the limits, the
-access check and the answer, each below 3 %. Much of the garbage is Node's: a stream that has ended stays until the next
-collection of the whole heap, in a bare server too.
+access check and the answer, each below 3 %.
 
 ## Plots
 
