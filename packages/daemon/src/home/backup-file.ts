@@ -53,7 +53,7 @@ export async function writeBackup(
   key: BackupKey,
   { earlier, signal }: { readonly earlier?: BigIntStats | undefined; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
-  const { encrypter, check } = await encrypterFor(key);
+  const { encrypter, check } = await encrypterFor(key, signal);
   const written = createHash('sha256');
   const bytes = hashed(contents(head, registry.path), written, signal);
   const plain = Readable.toWeb(Readable.from(bytes)) as ReadableStream<Uint8Array>;

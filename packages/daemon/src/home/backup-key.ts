@@ -12,9 +12,10 @@ export type BackupKey =
 /** Opens. Identities are lines of an age identity file: `AGE-SECRET-KEY-1...` */
 export type BackupOpener = { readonly passphrase: string } | { readonly identities: readonly string[] };
 
-/** @returns what encrypts, and what opens the result again, to check it. */
+/** @returns what encrypts, and what opens the result again, to check it. Both fail with the reason of an aborted signal. */
 export async function encrypterFor(
   key: BackupKey,
+  signal?: AbortSignal,
 ): Promise<{ readonly encrypter: Encrypter; readonly check: Decrypter }> {
   const { Encrypter, Decrypter } = await import('age-encryption');
   const encrypter = new Encrypter();
@@ -22,8 +23,8 @@ export async function encrypterFor(
   if ('passphrase' in key) {
     const { ScryptRecipient, ScryptIdentity } = await import('./scrypt-stanza.ts');
     const passphrase = asTyped(key.passphrase);
-    encrypter.addRecipient(new ScryptRecipient(passphrase, key.scryptLogN));
-    check.addIdentity(new ScryptIdentity(passphrase));
+    encrypter.addRecipient(new ScryptRecipient(passphrase, key.scryptLogN, signal));
+    check.addIdentity(new ScryptIdentity(passphrase, signal));
     return { encrypter, check };
   }
   for (const recipient of key.recipients) encrypter.addRecipient(recipient);

@@ -101,6 +101,7 @@ export async function backUpOwn(
   key: BackupKey,
   { now, signal }: { readonly now: Date; readonly signal: AbortSignal },
 ): Promise<BackupSummary> {
+  signal.throwIfAborted();
   await mustNotExist(file);
   await withFileErrors(state.paths.path, () => mustHaveRoom(state));
   return withFileErrors(file, () =>

@@ -18,17 +18,20 @@ const nonce = Buffer.alloc(12);
 export class ScryptRecipient implements Recipient {
   readonly #passphrase: string;
   readonly #logN: number;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(passphrase: string, logN: number) {
+  /** @param signal ends the wait for the key, with its reason. */
+  constructor(passphrase: string, logN: number, signal?: AbortSignal) {
     this.#passphrase = passphrase;
     this.#logN = logN;
+    this.#signal = signal;
   }
 
   async wrapFileKey(fileKey: Uint8Array): Promise<Stanza[]> {
     const salt = randomBytes(saltBytes);
     const cipher = createCipheriv(
       'chacha20-poly1305',
-      await derive(this.#passphrase, salt, this.#logN),
+      await derive(this.#passphrase, salt, this.#logN, this.#signal),
       nonce,
       {
         authTagLength: tagBytes,
@@ -41,9 +44,12 @@ export class ScryptRecipient implements Recipient {
 
 export class ScryptIdentity implements Identity {
   readonly #passphrase: string;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(passphrase: string) {
+  /** @param signal ends the wait for the key, with its reason. */
+  constructor(passphrase: string, signal?: AbortSignal) {
     this.#passphrase = passphrase;
+    this.#signal = signal;
   }
 
   async unwrapFileKey(stanzas: Stanza[]): Promise<Uint8Array | null> {
@@ -60,7 +66,7 @@ export class ScryptIdentity implements Identity {
       stanza.body.length === fileKeyBytes + tagBytes;
     if (!isValid) throw new Error('invalid scrypt stanza');
     if (Number(work) > maxLogN) throw new Error('scrypt work factor is too high');
-    const key = await derive(this.#passphrase, salt, Number(work));
+    const key = await derive(this.#passphrase, salt, Number(work), this.#signal);
     const decipher = createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: tagBytes });
     decipher.setAuthTag(stanza.body.subarray(fileKeyBytes));
     try {
@@ -78,12 +84,23 @@ export class ScryptIdentity implements Identity {
 
 const unpadded = (bytes: Buffer): string => bytes.toString('base64').replace(/=+$/, '');
 
-function derive(passphrase: string, salt: Buffer, logN: number): Promise<Buffer> {
+/** Node cannot end a scrypt, so an abort only ends the wait for it. */
+async function derive(
+  passphrase: string,
+  salt: Buffer,
+  logN: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  signal?.throwIfAborted();
   const [N, r] = [2 ** logN, 8];
   const salted = Buffer.concat([Buffer.from(label), salt]);
-  return new Promise((resolve, reject) =>
-    scrypt(passphrase, salted, 32, { N, r, p: 1, maxmem: 256 * N * r + leastBytes }, (error, key) =>
-      error ? reject(error) : resolve(key),
-    ),
-  );
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const stop = () => reject(signal?.reason);
+  signal?.addEventListener('abort', stop, { once: true });
+  scrypt(passphrase, salted, 32, { N, r, p: 1, maxmem: 256 * N * r + leastBytes }, (error, key) => {
+    signal?.removeEventListener('abort', stop);
+    if (error) reject(error);
+    else resolve(key);
+  });
+  return promise;
 }
