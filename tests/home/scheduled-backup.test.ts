@@ -19,10 +19,7 @@ import { examineHome, readIdentities, restoreHome } from '@palyra/daemon/home';
 import type { IdentityErrorCode } from '@palyra/identity';
 import { Problem_Part } from '@palyra/rpc/admin';
 import { generateHybridIdentity, generateIdentity, identityToRecipient } from 'age-encryption';
-import {
-  BackupSchedule,
-  type BackupScheduleOptions,
-} from '../../packages/daemon/src/home/backup-schedule.ts';
+import { BackupSchedule } from '../../packages/daemon/src/home/backup-schedule.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import { day, HeldClock, hour, minute } from '../testing/held-clock.ts';
 import { TestDaemon, type TestDaemonOptions } from '../testing/running-daemon.ts';
