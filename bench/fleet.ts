@@ -68,6 +68,11 @@ export class FleetProcess {
     return dialAll(this.#members, lanes);
   }
 
+  /** A connection of the device with this number. */
+  dial(member: number): Promise<Live> {
+    return dial(this.#members[member]!);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.connected) {
       const ended = once(this.#child, 'exit');
@@ -83,30 +88,30 @@ async function dialAll(members: readonly FleetMember[], lanes = dialLanes): Prom
   const waiting = [...members];
   const lane = async () => {
     for (let next = waiting.pop(); next; next = waiting.pop()) {
-      const { identity, enrollment } = next;
-      const secrets = new MemorySecretStore();
-      await secrets.write(identity.name, identity.secret);
-      const device = {
-        identity: await DeviceIdentity.load(secrets, nodeCrypto),
-        secrets,
-        clock: systemClock,
-      };
-      const { transport, close } = await dialNode(enrollment.nodeAddress, enrollment);
-      const node = createClient(NodeService, transport);
+      const live = await dial(next);
       // The connection is established.
-      await node.status({});
-      fleet.push({
-        device,
-        renew: (proof) => node.renew(proof),
-        call: () => node.status({}),
-        close,
-        enrollment,
-        newest: enrollment,
-      });
+      await live.call();
+      fleet.push(live);
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   return fleet;
+}
+
+async function dial({ identity: { name, secret }, enrollment }: FleetMember): Promise<Live> {
+  const secrets = new MemorySecretStore();
+  await secrets.write(name, secret);
+  const device = { identity: await DeviceIdentity.load(secrets, nodeCrypto), secrets, clock: systemClock };
+  const { transport, close } = await dialNode(enrollment.nodeAddress, enrollment);
+  const node = createClient(NodeService, transport);
+  return {
+    device,
+    renew: (proof) => node.renew(proof),
+    call: () => node.status({}),
+    close,
+    enrollment,
+    newest: enrollment,
+  };
 }
 
 /**

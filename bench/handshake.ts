@@ -2,6 +2,7 @@
 
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { certificatesToPem, TlsKey } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
 import type { Figures, Progress } from './measure.ts';
 import { type Load, ServerProcess } from './server-process.ts';
 
@@ -12,12 +13,7 @@ export async function handshake(progress: Progress): Promise<Figures> {
   progress('mutual TLS handshakes on the node listener against a bare TLS server');
   await using servers = await ServerProcess.start();
   const { ports, device } = servers.ready;
-  const secureContext = createSecureContext({
-    ca: certificatesToPem(device.trustBundle),
-    cert: certificatesToPem(device.certificateChain),
-    key: TlsKey.fromPkcs8(device.tlsKey).toPem(),
-    minVersion: 'TLSv1.3',
-  });
+  const secureContext = contextOf(device);
   const open: TLSSocket[] = [];
   const load = (port: number): Load => ({
     run: async () => {
@@ -38,7 +34,7 @@ export async function handshake(progress: Progress): Promise<Figures> {
     'handshake.share_of_bare': {
       value: share.value,
       spread: share.spread,
-      target: { atLeast: 0.9 },
+      target: { atLeast: 0.92 },
       unit: 'ratio',
       meaning:
         'Full mutual TLS handshakes per second on the node listener (HTTP/2 session and registry check included), over ' +
@@ -58,8 +54,17 @@ export async function handshake(progress: Progress): Promise<Figures> {
   };
 }
 
+export function contextOf(device: PairedEnrollment): SecureContext {
+  return createSecureContext({
+    ca: certificatesToPem(device.trustBundle),
+    cert: certificatesToPem(device.certificateChain),
+    key: TlsKey.fromPkcs8(device.tlsKey).toPem(),
+    minVersion: 'TLSv1.3',
+  });
+}
+
 /** Ends with the server's first bytes: by then, it has verified this side's certificate. */
-function oneHandshake(
+export function oneHandshake(
   port: number,
   servername: string,
   secureContext: SecureContext,

@@ -18,6 +18,7 @@ import { calls, latency } from './peers/calls.ts';
 import { connect, memory, memoryOverTime } from './peers/connections.ts';
 import { registry } from './registry.ts';
 import { renew } from './renew.ts';
+import { renewConnecting } from './renew-connecting.ts';
 import { revocationList } from './revocation-list.ts';
 import { revoke } from './revoke.ts';
 import { rpc } from './rpc.ts';
@@ -38,6 +39,7 @@ const families: Readonly<Record<string, (progress: Progress) => Promise<Figures>
   revocation_list: revocationList,
   disk,
   renew,
+  'renew.connecting': renewConnecting,
   http2: overHttp2,
   quic: overQuic,
   'quic.keepalive_us': quicKeepAlive,

@@ -39,14 +39,14 @@ export class ServerProcess {
   async share(loads: Record<'first' | 'second', Load>, { calls, ...rounds }: Rounds & { calls: number }) {
     const cpu = { first: [] as number[], second: [] as number[] };
     const measured = (name: 'first' | 'second') => async () => {
-      const before = await this.#ask('cpu');
+      const before = await this.ask('cpu');
       const started = performance.now();
       await loads[name].run();
       const ms = performance.now() - started;
-      cpu[name].push((await this.#ask('cpu')) - before);
+      cpu[name].push((await this.ask('cpu')) - before);
       if (loads[name].after) {
         loads[name].after();
-        await this.#ask('empty');
+        await this.ask('empty');
       }
       return ms;
     };
@@ -74,7 +74,7 @@ export class ServerProcess {
     this.#folder[Symbol.dispose]();
   }
 
-  async #ask(what: Question): Promise<number> {
+  async ask(what: Question): Promise<number> {
     const answer = answerOf<number>(this.#child);
     this.#child.send(what);
     return answer;
