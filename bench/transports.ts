@@ -49,7 +49,7 @@ export async function overHttp2(progress: Progress): Promise<Figures> {
   progress('idle HTTP/2 connections in memory');
   const kib = await idleKib(({ enrollment: known }) => dialNode(known.nodeAddress, known));
   return {
-    'http2.share_of_bare': shareOfBare(calls, 'HTTP/2', 0.9),
+    'http2.share_of_bare': shareOfBare(calls, 'HTTP/2', 0.95),
     'http2.idle_connection_kib': memory(kib, 'HTTP/2 session'),
   };
 }
