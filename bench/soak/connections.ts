@@ -62,9 +62,8 @@ export async function soakConnections(progress: Progress): Promise<Figures> {
     progress(`soak: connections that come and go, ${name}`);
     const connections = connectionsOf(daemon.ready);
     const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
-    growths[name] = await growthOf(measured, all, lanes, (index) =>
-      connections[index % connections.length]!(),
-    );
+    const round = (index: number) => connections[index % connections.length]!();
+    growths[name] = await growthOf(measured, { name, all, lanes, round }, progress);
     progress(`soak: ${name} grew by ${growths[name].mib.toFixed(1)} MiB`);
     await daemon.stop();
   }

@@ -1,6 +1,6 @@
 // Growth of a daemon's memory over many rounds of one work.
 
-import type { Figure } from '../measure.ts';
+import type { Figure, Progress } from '../measure.ts';
 
 /** `npm run soak -- growth` plays all rounds of the works, and the benchmark a share of them. */
 export const share = Number(process.env.PALYRA_SOAK_SHARE ?? 0.05);
@@ -35,11 +35,18 @@ export interface Growth {
   readonly line: readonly (readonly [x: number, y: number])[];
 }
 
+export interface Rounds {
+  readonly name: string;
+  readonly all: number;
+  /** Rounds at one time. */
+  readonly lanes: number;
+  readonly round: (index: number) => Promise<unknown>;
+}
+
 export async function growthOf(
   daemon: Measured,
-  all: number,
-  lanes: number,
-  round: (index: number) => Promise<unknown>,
+  { name, all, lanes, round }: Rounds,
+  progress: Progress,
 ): Promise<Growth> {
   const rounds = Math.round(all * share);
   let next = 0;
@@ -64,7 +71,9 @@ export async function growthOf(
   let warm = 0;
   for (let sample = 1; sample <= samples; sample += 1) {
     await playUntil(Math.round((rounds * sample) / samples));
-    line.push([next, (await daemon.resident()) / mib]);
+    const residentMib = (await daemon.resident()) / mib;
+    line.push([next, residentMib]);
+    progress(`soak: ${name}, ${next} of ${rounds}: ${Math.round(residentMib)} MiB`);
     if (sample === Math.round(samples * warmUp)) warm = await settled();
   }
   const after = await settled();

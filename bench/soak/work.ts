@@ -25,14 +25,15 @@ export async function soakWork(progress: Progress): Promise<Figures> {
   const growths: Record<string, Growth> = {};
   const works = {
     renewals: renew,
-    refused_pairings: (): Promise<Growth> => withDaemon(100_000, refusePairings),
-    capability_runs: (): Promise<Growth> => withDaemon(10_000, runCapabilities),
-    console_reloads: (): Promise<Growth> => withDaemon(10_000, reloadConsole),
+    refused_pairings: withDaemon(100_000, refusePairings),
+    capability_runs: withDaemon(10_000, runCapabilities),
+    console_reloads: withDaemon(10_000, reloadConsole),
   };
-  for (const [name, work] of Object.entries(works)) {
-    progress(`soak: ${name.replaceAll('_', ' ')}`);
-    growths[name] = await work();
-    progress(`soak: ${name.replaceAll('_', ' ')} grew by ${growths[name].mib.toFixed(1)} MiB`);
+  for (const [key, work] of Object.entries(works)) {
+    const name = key.replaceAll('_', ' ');
+    progress(`soak: ${name}`);
+    growths[key] = await work(name, progress);
+    progress(`soak: ${name} grew by ${growths[key].mib.toFixed(1)} MiB`);
   }
   return {
     'soak.work': growthFigure(growths, {
@@ -42,15 +43,18 @@ export async function soakWork(progress: Progress): Promise<Figures> {
   };
 }
 
-async function renew(): Promise<Growth> {
+type Grow = (name: string, progress: Progress) => Promise<Growth>;
+
+async function renew(name: string, progress: Progress): Promise<Growth> {
   const count = Math.round(renewals * share);
   await using daemon = await FleetProcess.start(Math.ceil(count / renewalsEach));
   const fleet = await daemon.dialAll(lanes);
   const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
-  const growth = await growthOf(measured, renewals, lanes, async (index) => {
+  const round = async (index: number) => {
     const live = fleet[index % fleet.length]!;
     live.newest = await renewCertificate(live.device, live.enrollment, live.renew);
-  });
+  };
+  const growth = await growthOf(measured, { name, all: renewals, lanes, round }, progress);
   for (const { close } of fleet) close();
   return growth;
 }
@@ -60,25 +64,24 @@ interface Begun {
   readonly end?: () => Promise<unknown>;
 }
 
-async function withDaemon(
-  all: number,
-  begin: (daemon: BenchDaemon, admin: Admin) => Begun | Promise<Begun>,
-): Promise<Growth> {
+function withDaemon(all: number, begin: (daemon: BenchDaemon, admin: Admin) => Begun | Promise<Begun>): Grow {
   const limits = {
     strangersPerSource: 1_000,
     opensPerMinute: 1_000_000,
     opensPerMinutePerSource: 1_000_000,
     liveCodes: 64,
   };
-  const daemon = await BenchDaemon.start(0, { config: { console: { port: 0 }, limits } });
-  const connection = await dialAdmin(join(daemon.home, 'daemon', 'admin.sock'));
-  const { round, end } = await begin(daemon, createClient(AdminService, connection.transport));
-  const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
-  const growth = await growthOf(measured, all, lanes, round);
-  await end?.();
-  connection.close();
-  await daemon.stop();
-  return growth;
+  return async (name, progress) => {
+    const daemon = await BenchDaemon.start(0, { config: { console: { port: 0 }, limits } });
+    const connection = await dialAdmin(join(daemon.home, 'daemon', 'admin.sock'));
+    const { round, end } = await begin(daemon, createClient(AdminService, connection.transport));
+    const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
+    const growth = await growthOf(measured, { name, all, lanes, round }, progress);
+    await end?.();
+    connection.close();
+    await daemon.stop();
+    return growth;
+  };
 }
 
 type Admin = ReturnType<typeof createClient<typeof AdminService>>;
