@@ -6,6 +6,7 @@
 // not process the call (RFC 9113 8.7).
 
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { type Link, LinkedList } from '@palyra/identity/portable';
 
 /** More refusals in a row than this, with no call accepted in between, mark the session as a flood. */
 const refusedInARow = 1_000;
@@ -46,56 +47,85 @@ export class OpenCalls {
 class SessionCalls {
   /** Refusals in a row. */
   refused = 0;
-  readonly #limits: OpenCallLimits;
-  readonly #open = new Set<ServerHttp2Stream>();
-  readonly #working = new Set<ServerHttp2Stream>();
+  readonly limits: OpenCallLimits;
+  readonly open = new LinkedList<CallPlace>();
   /** Oldest first. */
-  readonly #waiting = new Map<ServerHttp2Stream, () => void>();
+  readonly waiting = new LinkedList<CallPlace>();
+  working = 0;
 
   constructor(limits: OpenCallLimits) {
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   take(stream: ServerHttp2Stream): CallPlace | undefined {
-    const { streamsPerSession, waitingStreams } = this.#limits;
+    const { streamsPerSession, waitingStreams } = this.limits;
     const limit = streamsPerSession + waitingStreams;
     // Node emits `close` only after it has read the whole packet that closed these calls.
-    if (this.#open.size >= limit) for (const each of this.#open) if (each.closed) this.#open.delete(each);
-    if (this.#open.size >= limit) {
+    if (this.open.size >= limit) for (const each of this.open) if (each.isClosed) each.vacate();
+    if (this.open.size >= limit) {
       this.refused += 1;
       return undefined;
     }
     this.refused = 0;
-    this.#open.add(stream);
-    stream.once('close', () => this.#ended(stream));
-    return { work: (begin) => this.#work(stream, begin) };
-  }
-
-  #work(stream: ServerHttp2Stream, begin: () => void): boolean {
-    if (this.#working.size >= this.#limits.streamsPerSession) {
-      this.#waiting.set(stream, begin);
-      return false;
-    }
-    this.#working.add(stream);
-    begin();
-    return true;
-  }
-
-  #ended(stream: ServerHttp2Stream): void {
-    this.#open.delete(stream);
-    this.#waiting.delete(stream);
-    if (!this.#working.delete(stream)) return;
-    const [next] = this.#waiting;
-    if (!next) return;
-    this.#waiting.delete(next[0]);
-    this.#work(...next);
+    return new CallPlace(this, stream);
   }
 }
 
-export interface CallPlace {
+export class CallPlace {
+  readonly #calls: SessionCalls;
+  readonly #stream: ServerHttp2Stream;
+  readonly #open: Link<CallPlace>;
+  #waiting: Link<CallPlace> | undefined;
+  #begin: (() => void) | undefined;
+  #isWorking = false;
+
+  constructor(calls: SessionCalls, stream: ServerHttp2Stream) {
+    this.#calls = calls;
+    this.#stream = stream;
+    this.#open = calls.open.add(this);
+  }
+
+  /** For the session. */
+  get isClosed(): boolean {
+    return this.#stream.closed;
+  }
+
+  /** For the session: the place is free for another call, although this one has not quite ended. */
+  vacate(): void {
+    this.#calls.open.remove(this.#open);
+  }
+
   /**
    * Runs the call now, or when its turn comes. A call that ends before its turn never runs.
    * @returns whether the call runs already.
    */
-  work(begin: () => void): boolean;
+  work(begin: () => void): boolean {
+    const calls = this.#calls;
+    if (calls.working >= calls.limits.streamsPerSession) {
+      this.#begin = begin;
+      this.#waiting = calls.waiting.add(this);
+      return false;
+    }
+    calls.working += 1;
+    this.#isWorking = true;
+    begin();
+    return true;
+  }
+
+  /** The call's stream is closed. */
+  end(): void {
+    const calls = this.#calls;
+    this.vacate();
+    calls.waiting.remove(this.#waiting);
+    if (!this.#isWorking) return;
+    this.#isWorking = false;
+    calls.working -= 1;
+    const next = calls.waiting.first;
+    if (next) next.#takeTurn();
+  }
+
+  #takeTurn(): void {
+    this.#calls.waiting.remove(this.#waiting);
+    if (this.#begin) this.work(this.#begin);
+  }
 }

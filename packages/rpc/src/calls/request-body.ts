@@ -16,15 +16,21 @@ import type { HeldBytes, SessionBytes } from './unfinished-bytes.ts';
 /** With this many unread bytes, the peer is granted no more. Equals the initial window of HTTP/2. */
 const waitingBytes = 65_535;
 
+/** Takes the bytes of a body. */
+export interface BodyReader {
+  bodyBytes(bytes: Uint8Array): void;
+  bodyEnded(): void;
+  /** Called instead of `bodyEnded` when the peer is shut out before its last byte. */
+  bodyFailed(error: ConnectError): void;
+}
+
 export class RequestBody implements AsyncIterable<Uint8Array> {
-  /** Counts the bytes that the call keeps of this body; released when the stream closes. */
+  /** Counts the bytes that the call keeps of this body; released at the end. */
   readonly held: HeldBytes;
   readonly #stream: ServerHttp2Stream;
   readonly #session: SessionBytes;
   readonly #waiting: Pieces;
-  #sink: ((bytes: Uint8Array) => void) | undefined;
-  #ended: (() => void) | undefined;
-  #failed: ((error: ConnectError) => void) | undefined;
+  #reader: BodyReader | undefined;
   /** Wakes an iteration that waits for the next bytes. */
   #arrivedInto: (() => void) | undefined;
   #failure: ConnectError | undefined;
@@ -46,11 +52,8 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     if (early) this.#arrived(early);
     stream.on('end', () => {
       this.#isWhole = true;
-      this.#ended?.();
-    });
-    stream.on('close', () => {
-      this.#waiting.clear();
-      this.held.end();
+      this.#reader?.bodyEnded();
+      this.#arrivedInto?.();
     });
     this.held.whenStopped((reason) => {
       // When the request is complete, the code that answers the call reports the reason.
@@ -68,33 +71,31 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     return this.#isWhole;
   }
 
-  /**
-   * Passes on the bytes that have arrived and all that follow. Before this call the peer is granted nothing.
-   * @param failed called instead of `ended` when the peer is shut out before its last byte.
-   */
-  read(sink: (bytes: Uint8Array) => void, ended: () => void, failed: (error: ConnectError) => void): void {
-    this.#sink = sink;
-    this.#ended = ended;
-    this.#failed = failed;
-    if (this.#waiting.byteLength > 0) sink(this.#waiting.take());
-    if (this.#isWhole) ended();
+  /** Passes on the bytes that have arrived and all that follow. Before this call the peer is granted nothing. */
+  read(reader: BodyReader): void {
+    this.#reader = reader;
+    if (this.#waiting.byteLength > 0) reader.bodyBytes(this.#waiting.take());
+    if (this.#isWhole) this.#reader?.bodyEnded();
     else this.#grant();
   }
 
   /** Drops the waiting bytes and all that follow. The peer is granted nothing more. */
   drop(): void {
     this.#isDropped = true;
-    this.#sink = undefined;
-    this.#ended = undefined;
-    this.#failed = undefined;
+    this.#reader = undefined;
     this.#waiting.clear();
+  }
+
+  /** The stream is closed. */
+  end(): void {
+    this.#waiting.clear();
+    this.held.end();
   }
 
   /** @throws CANCELED when the peer leaves before its last byte, TOO_MANY_REQUESTS when there is no room. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     const stream = this.#stream;
     const wakeup = new Wakeup();
-    this.#ended = wakeup.wake;
     stream.on('close', wakeup.wake);
     this.#arrivedInto = wakeup.wake;
     try {
@@ -117,10 +118,10 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
 
   #fail(error: ConnectError): void {
     if (this.#isDropped) return;
-    const failed = this.#failed;
+    const reader = this.#reader;
     this.drop();
     this.#failure = error;
-    failed?.(error);
+    reader?.bodyFailed(error);
     this.#arrivedInto?.();
   }
 
@@ -136,8 +137,8 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** @returns whether the peer may send as many bytes again. */
   #arrived(bytes: Uint8Array): boolean {
     if (this.#isDropped || this.#session.isStopped) return false;
-    if (this.#sink) {
-      this.#sink(bytes);
+    if (this.#reader) {
+      this.#reader.bodyBytes(bytes);
       return !this.#isDropped;
     }
     try {

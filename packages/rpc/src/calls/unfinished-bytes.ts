@@ -1,7 +1,7 @@
 // Limits the bytes of incomplete messages, over all transports: per session, per owner of sessions, and for all peers
 // together. When a call ends for any reason, its bytes are released.
 
-import { IdentityError } from '@palyra/identity/portable';
+import { IdentityError, type Link, LinkedList } from '@palyra/identity/portable';
 
 export interface UnfinishedLimits {
   /** For one session whose owner is not known yet, bytes. */
@@ -72,7 +72,7 @@ export class SessionBytes {
   #owner: string | undefined;
   #bytes = 0;
   #isStopped = false;
-  readonly #whenStopped = new Map<HeldBytes, (reason: unknown) => void>();
+  readonly #calls = new LinkedList<HeldBytes>();
 
   constructor(all: UnfinishedBytes) {
     this.#all = all;
@@ -88,8 +88,7 @@ export class SessionBytes {
   /** The peer was refused or shut out. Its calls keep no more bytes, and calls that wait for bytes fail with the reason. */
   stop(reason: unknown): void {
     this.#isStopped = true;
-    for (const tell of this.#whenStopped.values()) tell(reason);
-    this.#whenStopped.clear();
+    for (const call of this.#calls) call.stop(reason);
   }
 
   get isStopped(): boolean {
@@ -97,13 +96,13 @@ export class SessionBytes {
   }
 
   /** For calls. */
-  whenStopped(call: HeldBytes, tell: (reason: unknown) => void): void {
-    this.#whenStopped.set(call, tell);
+  add(call: HeldBytes): Link<HeldBytes> {
+    return this.#calls.add(call);
   }
 
   /** For calls. */
-  forget(call: HeldBytes): void {
-    this.#whenStopped.delete(call);
+  remove(link: Link<HeldBytes>): void {
+    this.#calls.remove(link);
   }
 
   call(): HeldBytes {
@@ -138,11 +137,14 @@ export class SessionBytes {
 /** The bytes that one call holds. */
 export class HeldBytes {
   readonly #session: SessionBytes;
+  readonly #link: Link<HeldBytes>;
+  #stopped: ((reason: unknown) => void) | undefined;
   #bytes = 0;
   #isOver = false;
 
   constructor(session: SessionBytes) {
     this.#session = session;
+    this.#link = session.add(this);
   }
 
   /** Whether there is room. */
@@ -167,13 +169,21 @@ export class HeldBytes {
 
   /** Calls the listener once if the peer is shut out during the call. */
   whenStopped(tell: (reason: unknown) => void): void {
-    this.#session.whenStopped(this, tell);
+    this.#stopped = tell;
+  }
+
+  /** For the session. */
+  stop(reason: unknown): void {
+    const tell = this.#stopped;
+    this.#stopped = undefined;
+    tell?.(reason);
   }
 
   /** The call is over. */
   end(): void {
     if (this.#isOver) return;
-    this.#session.forget(this);
+    this.#session.remove(this.#link);
+    this.#stopped = undefined;
     this.remove(this.#bytes);
     this.#isOver = true;
   }

@@ -1,6 +1,6 @@
 // Writes answers on an HTTP/2 stream without Connect.
 
-import type http2 from 'node:http2';
+import http2 from 'node:http2';
 import type { ConnectError } from '@connectrpc/connect';
 import { codeToHttpStatus, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
@@ -9,8 +9,34 @@ import { grpcContentType, grpcStatusOk, type UnaryAnswer } from '../calls/unary-
 
 export type Header = readonly [name: string, value: string];
 
+/** Called for an answer that HTTP/2 cannot carry. The peer's call is reset. */
+export type Unsendable = (error: unknown) => void;
+
 /** Refuses a call that Connect would serve, because Connect would read the message first. */
 export function respondRefusal(
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  error: ConnectError,
+  more: readonly Header[],
+  unsendable: Unsendable,
+): void {
+  orReset(stream, unsendable, () => sendRefusal(stream, headers, error, more));
+}
+
+export function respond(stream: http2.ServerHttp2Stream, answer: UnaryAnswer, unsendable: Unsendable): void {
+  orReset(stream, unsendable, () => send(stream, answer, unsendable));
+}
+
+function orReset(stream: http2.ServerHttp2Stream, unsendable: Unsendable, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    unsendable(error);
+    stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+  }
+}
+
+function sendRefusal(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
   error: ConnectError,
@@ -30,16 +56,13 @@ export function respondRefusal(
   stream.end(errorToJsonBytes(error, {}));
 }
 
-/** Runs the function. If it throws, reports the error and resets the stream. */
-export type OrReset = (work: () => void) => void;
-
 const plainHeaders = { ':status': 200, 'content-type': grpcContentType };
 const plainTrailers = { 'grpc-status': grpcStatusOk };
 
-export function respond(
+function send(
   stream: http2.ServerHttp2Stream,
   { header, message, trailer }: UnaryAnswer,
-  orReset: OrReset,
+  unsendable: Unsendable,
 ): void {
   if (stream.destroyed || stream.closed) return;
   if (header) checkHeaderFields(header);
@@ -51,6 +74,6 @@ export function respond(
     return;
   }
   stream.respond(headers, { waitForTrailers: true });
-  stream.on('wantTrailers', () => orReset(() => stream.sendTrailers(trailers)));
+  stream.on('wantTrailers', () => orReset(stream, unsendable, () => stream.sendTrailers(trailers)));
   stream.end(message);
 }

@@ -1,20 +1,20 @@
 // Serves calls on Node's HTTP/2 server: plain unary gRPC calls directly, all other calls through Connect.
 
-import { EventEmitter } from 'node:events';
 import http2 from 'node:http2';
-import { Code, ConnectError, type ConnectRouter, type ContextValues } from '@connectrpc/connect';
+import type { ConnectRouter, ContextValues } from '@connectrpc/connect';
 import { connectHandler } from '../calls/connect-handler.ts';
 import { maxHeaderBytes } from '../calls/header-fields.ts';
-import { acceptedEncoding, encodingProblem } from '../calls/message-encoding.ts';
-import type { OpenCalls } from '../calls/open-calls.ts';
+import type { CallPlace, OpenCalls } from '../calls/open-calls.ts';
 import { RequestBody } from '../calls/request-body.ts';
-import type { RequestHead, UnaryAnswer, UnaryCall, UnaryCallOptions } from '../calls/unary-call.ts';
+import type { UnaryCallOptions } from '../calls/unary-call.ts';
 import { UnaryMethods } from '../calls/unary-methods.ts';
-import { tooManyUnfinishedBytes, UnfinishedBytes } from '../calls/unfinished-bytes.ts';
+import { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { toConnectError } from '../error-map.ts';
 import { takeOver } from '../node-internals.ts';
+import { headerListBytes } from './header-bytes.ts';
 import { closeAfterAnswer } from './node-http2.ts';
-import { type Header, type OrReset, respond, respondRefusal } from './respond.ts';
+import { respondRefusal } from './respond.ts';
+import { type CallServer, letGo, ServedCall, type StreamEvent } from './served-call.ts';
 
 type Server = http2.Http2Server | http2.Http2SecureServer;
 
@@ -41,11 +41,8 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
   const { routes, check, readMaxBytes, writeMaxBytes, requestMs } = options;
   const { unfinished = new UnfinishedBytes() } = options;
   const { headerBytes = maxHeaderBytes, answered = () => {}, openCalls } = options;
+  const calls = new WeakMap<http2.Http2Stream, ServedCall>();
   const methods = new UnaryMethods(options);
-  const calls = new WeakMap<
-    http2.Http2Stream,
-    { readonly body: RequestBody; readonly values: ContextValues; readonly since: number }
-  >();
   const handle = connectHandler({
     routes: methods.collect(routes),
     ...(check && { interceptors: [check.interceptor] }),
@@ -62,98 +59,58 @@ export function serveHttp2(server: Server, options: ServeHttp2Options): void {
     const call = calls.get(request.stream);
     if (call) handle(request, response, call.body, call.since);
   });
-  const together = nextTurn();
-  const makeRequest = takeStreams(server, (stream, headers, flags, rawHeaders) => {
+  const shared: CallServer = {
+    check,
+    methods,
+    serves: handle.serves,
+    serveByConnect: (call) => {
+      const [stream] = call.event;
+      calls.set(stream, call);
+      makeRequest(...call.event);
+    },
+    answerTogether: atEndOfTurn((call) => call.answer()),
+    answered,
+    onError: options.onError,
+  };
+  const tooLarge = (stream: http2.Http2Stream) => stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  function checkTrailers(this: http2.Http2Stream, _headers: unknown, _flags: unknown, rawTrailers: string[]) {
+    if (headerListBytes(rawTrailers) > headerBytes) tooLarge(this);
+  }
+  const makeRequest = takeStreams(server, (...event) => {
+    const [stream, headers, , rawHeaders] = event;
     const session = stream.session as http2.ServerHttp2Session | undefined;
     // The peer has gone or broke the protocol. The stream is over, and `close` follows.
     stream.on('error', ignore);
-    stream.on('close', letGo);
-    if (!session) return;
-    const place = openCalls?.take(session, stream);
-    if (openCalls && !place) return;
-    const tooLarge = () => stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    const ownHeaderBytes = headerListBytes(rawHeaders);
-    if (ownHeaderBytes > headerBytes) return tooLarge();
-    stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => {
-      if (headerListBytes(rawTrailers) > headerBytes) tooLarge();
+    let place: CallPlace | undefined;
+    let body: RequestBody | undefined;
+    let call: ServedCall | undefined;
+    stream.on('close', () => {
+      letGo(stream);
+      place?.end();
+      body?.end();
+      call?.end();
     });
+    if (!session) return;
+    place = openCalls?.take(session, stream);
+    if (openCalls && !place) return;
+    if (headerListBytes(rawHeaders) > headerBytes) return tooLarge(stream);
+    stream.on('trailers', checkTrailers);
     const values = options.contextValues(session);
-    const body = new RequestBody(stream, unfinished.of(session));
-    const orReset: OrReset = (work) => {
-      try {
-        work();
-      } catch (error) {
-        options.onError(error, headers[':path'] ?? '');
-        stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
-      }
-    };
+    body = new RequestBody(stream, unfinished.of(session));
     if (!values) {
       body.drop();
       void options.refusal?.(session)?.then((error) => {
         if (stream.destroyed) return;
-        orReset(() => respondRefusal(stream, headers, toConnectError(error).error, []));
+        respondRefusal(stream, headers, toConnectError(error).error, [], (unsent) =>
+          options.onError(unsent, headers[':path'] ?? ''),
+        );
         closeAfterAnswer(stream);
       });
       return;
     }
-
-    const since = performance.now();
-    const head = new Http2Head(headers);
-    const isPlain = headers[':method'] === 'POST' && headers.expect === undefined;
-    const call = isPlain ? methods.begin(head, values, body.held) : undefined;
-    const told = (answer: UnaryAnswer, orReset: OrReset) => {
-      answered(session, answer.message?.length ?? 0);
-      respond(stream, answer, orReset);
-    };
-    const answer = (what: UnaryAnswer) => orReset(() => told(what, orReset));
-    const go = () => {
-      if (!place) return begin();
-      let isWaiting = false;
-      const begun = place.work(() => {
-        if (isWaiting) body.held.remove(ownHeaderBytes);
-        begin();
-      });
-      if (begun) return;
-      // A waiting call counts as incomplete, even when it waits for us.
-      isWaiting = body.held.add(ownHeaderBytes);
-      if (!isWaiting) refuse(toConnectError(tooManyUnfinishedBytes()).error);
-    };
-    const begin = () => {
-      if (stream.destroyed) return;
-      const encoding = handle.serves(head.path) ? encodingProblem((name) => head.field(name)) : undefined;
-      if (body.failure) refuse(body.failure);
-      else if (encoding) refuse(encoding, acceptedEncoding);
-      else if (call) answerUnary(stream, call, body, together, answer);
-      else {
-        calls.set(stream, { body, values, since });
-        makeRequest(stream, headers, flags, rawHeaders);
-      }
-    };
-    const refuse = (error: unknown, ...more: readonly Header[]) => {
-      body.drop();
-      if (stream.destroyed) return;
-      if (call) answer(call.refuse(error));
-      else {
-        answered(session, 0);
-        orReset(() => respondRefusal(stream, headers, ConnectError.from(error), more));
-      }
-      closeAfterAnswer(stream);
-    };
-    try {
-      const wait = call || handle.serves(head.path) ? check?.begin(head.path.slice(1), values) : undefined;
-      if (wait) wait.then(go, (error) => refuse(error));
-      else go();
-    } catch (error) {
-      refuse(error);
-    }
+    call = new ServedCall(shared, session, event, values, body, place);
+    call.serve();
   });
-}
-
-/** Size as RFC 9113 6.5.2 counts it. nghttp2 enforces the limit only after the peer has acknowledged it. */
-function headerListBytes(rawHeaders: readonly string[]): number {
-  let bytes = rawHeaders.length * 16;
-  for (const text of rawHeaders) bytes += text.length;
-  return bytes;
 }
 
 type Serve = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
@@ -171,101 +128,29 @@ export function serveRequests(server: Server, serve: Serve): void {
   server.on('connect', refuse);
 }
 
-type TakeStream = (
-  stream: http2.ServerHttp2Stream,
-  headers: http2.IncomingHttpHeaders,
-  flags: number,
-  rawHeaders: string[],
-) => void;
+type TakeStream = (...event: StreamEvent) => void;
 
 /** @returns a function that makes a request and a response from a stream, as Node itself would. */
 function takeStreams(server: Server, take: TakeStream): TakeStream {
-  const makeRequest = takeOver<Parameters<TakeStream>>(server, 'stream');
+  const makeRequest = takeOver<[...StreamEvent]>(server, 'stream');
   server.on('stream', take);
   return makeRequest;
-}
-
-class Http2Head implements RequestHead {
-  readonly path: string;
-  readonly #headers: http2.IncomingHttpHeaders;
-
-  constructor(headers: http2.IncomingHttpHeaders) {
-    this.path = headers[':path'] ?? '';
-    this.#headers = headers;
-  }
-
-  field(name: string): string | undefined {
-    return this.#headers[name] as string | undefined;
-  }
-
-  headers(): Headers {
-    const plain = new Headers();
-    for (const [name, value] of Object.entries(this.#headers))
-      if (!name.startsWith(':')) plain.set(name, String(value));
-    return plain;
-  }
 }
 
 /**
  * Delays the work of one turn of the event loop to its end. Answers made together then leave in few writes, and one write costs
  * more than one answer.
  */
-function nextTurn(): (work: () => void) => void {
-  let waiting: (() => void)[] = [];
+function atEndOfTurn<Item>(work: (item: Item) => void): (item: Item) => void {
+  let waiting: Item[] = [];
   const run = () => {
     const now = waiting;
     waiting = [];
-    for (const work of now) work();
+    for (const each of now) work(each);
   };
-  return (work) => {
-    if (waiting.push(work) === 1) setImmediate(run);
+  return (item) => {
+    if (waiting.push(item) === 1) setImmediate(run);
   };
 }
 
 const ignore = () => {};
-const takeNothing = () => false;
-
-/**
- * Under load, small collections of garbage find streams that have ended, and copy each with everything that it refers to. Without
- * the call, that is half as much. `emit` has copied its list, so the other listeners of `close` still run.
- */
-function letGo(this: http2.Http2Stream): void {
-  // The method of Readable would look at the stream once more, in a later turn.
-  EventEmitter.prototype.removeAllListeners.call(this);
-  this.on('error', ignore);
-  this.push = takeNothing;
-}
-
-const peerGone = () => new ConnectError('The peer has gone.', Code.Canceled);
-
-function answerUnary(
-  stream: http2.ServerHttp2Stream,
-  call: UnaryCall,
-  body: RequestBody,
-  together: (work: () => void) => void,
-  answer: (what: UnaryAnswer) => void,
-): void {
-  stream.on('close', () => call.abort(peerGone));
-  const refuse = (refusal: UnaryAnswer) => {
-    body.drop();
-    answer(refusal);
-    closeAfterAnswer(stream);
-  };
-  let isLate = false;
-  call.begins((refusal) => {
-    isLate = true;
-    refuse(refusal);
-  });
-  if (isLate) return;
-  body.read(
-    (bytes) => {
-      const refusal = call.push(bytes);
-      if (refusal) refuse(refusal);
-    },
-    () => {
-      call.isWhole();
-      together(() => void call.answer().then(answer));
-    },
-    (error) => refuse(call.refuse(error)),
-  );
-}

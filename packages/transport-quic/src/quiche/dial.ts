@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { QuicStream as LibraryStream, QuicClientSession } from '@currentspace/http3';
 import { IdentityError } from '@palyra/identity';
+import { LinkedList } from '@palyra/identity/portable';
 import {
   type ByteStream,
   type ClientConnection,
@@ -98,7 +99,7 @@ class QuicheClientConnection implements ClientConnection {
   readonly #session: QuicClientSession;
   readonly #maxUnreadBytes: number;
   readonly #key = makeKey();
-  readonly #streams = new Set<QuicheStream>();
+  readonly #streams = new LinkedList<QuicheStream>();
   readonly #waiting = new Set<() => void>();
   readonly #keepAlive: NodeJS.Timeout;
   #settle!: (error: IdentityError | undefined) => void;
@@ -196,13 +197,13 @@ class QuicheClientConnection implements ClientConnection {
       raw,
       this.#maxUnreadBytes,
       () => lossOf(this.closed),
-      (over) => {
-        this.#streams.delete(over);
+      () => {
+        this.#streams.remove(link);
         this.#wake();
       },
       this.#codingOf(raw),
     );
-    this.#streams.add(stream);
+    const link = this.#streams.add(stream);
     return stream;
   }
 

@@ -9,6 +9,7 @@ import type {
 import { IdentityError } from '@palyra/identity';
 import { MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES } from '@palyra/identity/certificate';
 import { afterRefusal } from '@palyra/identity/device';
+import { type Link, LinkedList } from '@palyra/identity/portable';
 import {
   closedNormally,
   resolveStreamLimits,
@@ -175,7 +176,7 @@ class QuicheServerConnection implements ServerConnection {
   readonly unfinished: SessionBytes;
   readonly closed: Promise<IdentityError | undefined>;
   readonly #session: QuicServerSession;
-  readonly #streams = new Set<QuicheStream>();
+  readonly #streams = new LinkedList<QuicheStream>();
   #settle!: (error: IdentityError | undefined) => void;
   #failure: IdentityError | undefined;
   #admission: Admission | undefined;
@@ -215,11 +216,12 @@ class QuicheServerConnection implements ServerConnection {
         return;
       }
       let sealer: Sealer | undefined;
+      let link: Link<QuicheStream> | undefined;
       const stream = new QuicheStream(
         raw,
         limits.maxUnreadBytes,
         () => lossOf(this.closed),
-        (over) => this.#streams.delete(over),
+        () => this.#streams.remove(link),
         {
           held: this.unfinished.call(),
           seal: (bytes) => {
@@ -232,7 +234,7 @@ class QuicheServerConnection implements ServerConnection {
         stream.fail(this.#failure);
         return;
       }
-      this.#streams.add(stream);
+      link = this.#streams.add(stream);
       // The library has no option to forbid unidirectional streams (RFC 9000 2.1: bit 2 of the id).
       if ((raw.id & 3) === 0) void this.#keyed.promise.then(() => admission.offer(stream));
       else this.close(new IdentityError('MESSAGE_INVALID', 'Only bidirectional streams carry calls.'));

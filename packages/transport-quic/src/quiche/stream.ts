@@ -37,7 +37,7 @@ export class QuicheStream implements ByteStream {
     stream: LibraryStream,
     maxUnreadBytes: number,
     lost: () => Promise<Error>,
-    over: (stream: QuicheStream) => void,
+    over: () => void,
     { held, ...coding }: StreamCoding & { readonly held?: HeldBytes } = {},
   ) {
     this.#coding = coding;
@@ -60,7 +60,7 @@ export class QuicheStream implements ByteStream {
     });
     stream.on('close', () => {
       held?.end();
-      over(this);
+      over();
       if (!this.#failure && !this.#ended && !stream.errored)
         void lost().then((failure) => this.fail(failure));
     });
