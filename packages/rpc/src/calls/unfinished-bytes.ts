@@ -72,6 +72,7 @@ export class SessionBytes {
   #owner: string | undefined;
   #bytes = 0;
   #isStopped = false;
+  /** Those that want to know of a stop. */
   readonly #calls = new LinkedList<HeldBytes>();
 
   constructor(all: UnfinishedBytes) {
@@ -137,14 +138,13 @@ export class SessionBytes {
 /** The bytes that one call holds. */
 export class HeldBytes {
   readonly #session: SessionBytes;
-  readonly #link: Link<HeldBytes>;
+  #link: Link<HeldBytes> | undefined;
   #stopped: ((reason: unknown) => void) | undefined;
   #bytes = 0;
   #isOver = false;
 
   constructor(session: SessionBytes) {
     this.#session = session;
-    this.#link = session.add(this);
   }
 
   /** Whether there is room. */
@@ -170,6 +170,7 @@ export class HeldBytes {
   /** Calls the listener once if the peer is shut out during the call. */
   whenStopped(tell: (reason: unknown) => void): void {
     this.#stopped = tell;
+    this.#link ??= this.#session.add(this);
   }
 
   /** For the session. */
