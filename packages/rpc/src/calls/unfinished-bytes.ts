@@ -102,7 +102,7 @@ export class SessionBytes {
   }
 
   /** For calls. */
-  remove(link: Link<HeldBytes>): void {
+  remove(link: Link<HeldBytes> | undefined): void {
     this.#calls.remove(link);
   }
 
