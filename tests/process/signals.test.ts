@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
@@ -85,6 +86,28 @@ test('an agent whose output nobody reads stays connected, and stops on a signal'
   await echo();
   const { exitCode, signal } = await agent.end('SIGTERM');
   assert.deepEqual({ exitCode, signal }, { exitCode: 0, signal: null });
+});
+
+test('a backup that is interrupted leaves no file', async (t) => {
+  const { home } = await DaemonProcess.start(t, { home: await makeHome(t) });
+  const folder = temporaryFolder();
+  const passphrase = join(temporaryFolder(), 'passphrase');
+  await writeFile(passphrase, 'correct horse battery staple', { mode: 0o600 });
+  const at = (place: string) => readdir(place).catch(() => []);
+  const copies = join(home, 'daemon', 'copies');
+  for (const [signal, exitCode] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    const file = join(folder, 'palyra.age');
+    const backup = PalyraProcess.start(['backup', file, '--passphrase-file', passphrase], { home });
+    t.after(async () => void (await backup.end('SIGKILL')));
+    // It is checked for a while, before it gets its name.
+    await until('the file', async () => (await at(folder)).length > 0);
+    const ended = await backup.end(signal);
+    assert.equal(ended.exitCode, exitCode, ended.stderr);
+    assert.deepEqual([await at(folder), await at(copies)], [[], []]);
+  }
 });
 
 test('a command that cannot write its answer does not exit with success', {

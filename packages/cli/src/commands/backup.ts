@@ -130,6 +130,7 @@ async function backup(cli: Cli, file: string, options: BackupOptions): Promise<v
   const stopProgress = cli.output.progress(() => 'Writing the backup');
   const made = await backupHome(cli.home.path, file, passphrase, {
     replace,
+    signal: cli.invocation.interrupted,
     ...configFile(options),
   }).finally(stopProgress);
   cli.output.answer(

@@ -51,7 +51,10 @@ export async function writeBackup(
   file: string,
   { head, registry }: BackupContents,
   key: BackupKey,
-  { earlier, signal }: { readonly earlier?: BigIntStats | undefined; readonly signal?: AbortSignal } = {},
+  {
+    earlier,
+    signal,
+  }: { readonly earlier?: BigIntStats | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const { encrypter, check } = await encrypterFor(key, signal);
   const written = createHash('sha256');

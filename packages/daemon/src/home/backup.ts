@@ -41,13 +41,15 @@ export interface BackupOptions {
   readonly scryptLogN?: number;
   /** Default: the system's. */
   readonly clock?: Clock;
+  /** Ends the work with its reason, and leaves no file. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Writes a consistent copy of a daemon's state, even while it runs. The file is written whole or not at all.
  * @throws PASSPHRASE_WEAK, NOTHING_FOUND without a daemon in the home, REGISTRY_LOST when
  *   registry and secrets do not belong together or one is missing, BACKUP_EXISTS for a file that is not to be replaced,
- *   STORE_FULL, STORE_FAILED, and errors of the stores.
+ *   STORE_FULL, STORE_FAILED, errors of the stores, and the reason of the signal.
  */
 export async function backupHome(
   homePath: string,
@@ -55,7 +57,7 @@ export async function backupHome(
   passphrase: string,
   options: BackupOptions = {},
 ): Promise<BackupSummary> {
-  const { replace = false, scryptLogN = SCRYPT_LOG_N, clock = systemClock } = options;
+  const { replace = false, scryptLogN = SCRYPT_LOG_N, clock = systemClock, signal } = options;
   await checkStrength(passphrase);
   await checkHome(homePath);
   if (!replace) await mustNotExist(file);
@@ -63,7 +65,7 @@ export async function backupHome(
   // The configuration as written, so that missing fields get the defaults of the restoring daemon.
   const input = await readConfigInput(paths.config, { mustExist: paths.isConfigNamed });
   const config = parseConfig(input, paths.config);
-  return withFileErrors(file, () =>
+  const write = withFileErrors(file, () =>
     // The registry is copied first. Every authority in it then has its key among the secrets, which are written
     // earlier.
     withRegistryCopy(paths, config, async (registry) => {
@@ -72,13 +74,17 @@ export async function backupHome(
         const state = { paths, input, config, secrets };
         const { head, ...counted } = await describe(state, registry.path, clock.now());
         const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
-        await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, { earlier });
+        await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, { earlier, signal });
         return summaryOf(head, counted);
       } finally {
         await secrets.close();
       }
     }),
   );
+  return write.catch((error) => {
+    signal?.throwIfAborted();
+    throw error;
+  });
 }
 
 /** The state of a daemon, as its own process has it open. */
