@@ -1,8 +1,9 @@
 // `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: runs the tests of tests/soak with all their rounds, or N of
 // each. Each test prints its seed. They run as in `npm test`, but one after the other and with a limit of hours. It
 // also runs tests/installed, which build, download and install for minutes, and which `npm test` leaves out. `npm run
-// soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test. `npm run soak -- growth [OPTION...]`:
-// measures the figures `soak.*` of `npm run bench` with all their rounds, for hours.
+// soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test. `npm run soak -- growth [WORK...]
+// [OPTION...]`: measures the figures `soak.*` of `npm run bench` with all their rounds, for hours, or only these works of them. With
+// `--save`, each work is kept as soon as it is done.
 
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -19,8 +20,16 @@ if (process.argv[2] === 'connections') {
 
 if (process.argv[2] === 'growth') {
   const program = join(import.meta.dirname, '../bench/main.ts');
-  const options = ['--disable-warning=ExperimentalWarning', program, '--only=soak', ...process.argv.slice(3)];
-  const env = { ...process.env, PALYRA_SOAK_SHARE: '1' };
+  const given = process.argv.slice(3);
+  const works = given.filter((each) => !each.startsWith('-'));
+  const more = given.filter((each) => each.startsWith('-'));
+  const options = ['--disable-warning=ExperimentalWarning', program, '--only=soak', ...more];
+  const env = {
+    ...process.env,
+    PALYRA_SOAK_SHARE: '1',
+    ...(works.length > 0 && { PALYRA_SOAK_WORKS: works.join() }),
+    ...(more.includes('--save') && { PALYRA_SOAK_KEEP: '1' }),
+  };
   process.exit(spawnSync(process.execPath, options, { stdio: 'inherit', env }).status ?? 1);
 }
 

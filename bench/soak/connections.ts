@@ -10,7 +10,7 @@ import { tlsEndings } from '../../tests/testing/endings.ts';
 import { BenchDaemon } from '../daemon-process.ts';
 import type { DaemonReady } from '../daemon-server.ts';
 import type { Figures, Progress } from '../measure.ts';
-import { type Growth, growthFigure, growthOf } from './growth.ts';
+import { growthFigure, growthOf, growthsOf } from './growth.ts';
 
 const all = 200_000;
 /** And as many devices, because a busy daemon notices later than a device that a connection is gone. */
@@ -56,23 +56,25 @@ const kinds: Readonly<Record<string, (ready: DaemonReady) => readonly Connection
 };
 
 export async function soakConnections(progress: Progress): Promise<Figures> {
-  const growths: Record<string, Growth> = {};
-  for (const [name, connectionsOf] of Object.entries(kinds)) {
-    const daemon = await BenchDaemon.start(lanes, { config: { limits: { strangersPerSource: 1_000 } } });
-    progress(`soak: connections that come and go, ${name}`);
-    const connections = connectionsOf(daemon.ready);
-    const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
-    const round = (index: number) => connections[index % connections.length]!();
-    growths[name] = await growthOf(measured, { name, all, lanes, round }, progress);
-    progress(`soak: ${name} grew by ${growths[name].mib.toFixed(1)} MiB`);
-    await daemon.stop();
-  }
-  return {
-    'soak.connections': growthFigure(growths, {
-      what: 'connections that come and go, of devices on three transports and of strangers on the pairing listener',
-      title: 'Memory while connections come and go, by listener',
-    }),
-  };
+  const works = Object.fromEntries(
+    Object.entries(kinds).map(([kind, connectionsOf]) => [
+      kind,
+      async (name: string) => {
+        const daemon = await BenchDaemon.start(lanes, { config: { limits: { strangersPerSource: 1_000 } } });
+        const connections = connectionsOf(daemon.ready);
+        const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
+        const round = (index: number) => connections[index % connections.length]!();
+        const growth = await growthOf(measured, { name, all, lanes, round }, progress);
+        await daemon.stop();
+        return growth;
+      },
+    ]),
+  );
+  return growthFigure(await growthsOf(works, progress), {
+    figure: 'soak.connections',
+    what: 'connections that come and go, of devices on three transports and of strangers on the pairing listener',
+    title: 'Memory while connections come and go, by listener',
+  });
 }
 
 async function call(dialling: Promise<NodeConnection>): Promise<void> {

@@ -1,9 +1,30 @@
 // Growth of a daemon's memory over many rounds of one work.
 
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Figure, Progress } from '../measure.ts';
 
 /** `npm run soak -- growth` plays all rounds of the works, and the benchmark a share of them. */
 export const share = Number(process.env.PALYRA_SOAK_SHARE ?? 0.05);
+const works = [
+  'http2',
+  'quic',
+  'pairing',
+  'websocket',
+  'renewals',
+  'refused_pairings',
+  'capability_runs',
+  'console_reloads',
+] as const;
+export type SoakWork = (typeof works)[number];
+/** Only these works. Default: all. */
+const wanted: readonly string[] = process.env.PALYRA_SOAK_WORKS?.split(',') ?? works;
+const unknown = wanted.find((each) => !(works as readonly string[]).includes(each));
+if (unknown !== undefined) throw new Error(`there is no work called "${unknown}": use ${works.join(', ')}`);
+/** All rounds of all works take hours, so each work is kept as soon as it is done, and may be played alone. */
+const kept = process.env.PALYRA_SOAK_KEEP
+  ? join(import.meta.dirname, '../../docs/performance/soak.json')
+  : '';
 
 /** Until then, memory grows to its working size. All rounds are ten times as many. */
 const warmUp = share === 1 ? 0.1 : 0.5;
@@ -86,37 +107,68 @@ export async function growthOf(
   };
 }
 
+export type Grow = (name: string, progress: Progress) => Promise<Growth>;
+
+/** The growths of these works, and those that were kept of the others. */
+export async function growthsOf(
+  grows: Readonly<Partial<Record<SoakWork, Grow>>>,
+  progress: Progress,
+): Promise<Record<string, Growth>> {
+  const growths: Record<string, Growth> = {};
+  for (const [work, grow] of Object.entries(grows)) {
+    const name = work.replaceAll('_', ' ');
+    const before = readKept()[work];
+    if (!wanted.includes(work)) {
+      if (before) growths[work] = before;
+      continue;
+    }
+    progress(`soak: ${name}`);
+    const growth = await grow(name, progress);
+    growths[work] = growth;
+    progress(`soak: ${name} grew by ${growth.mib.toFixed(1)} MiB`);
+    if (kept) writeFileSync(kept, `${JSON.stringify({ ...readKept(), [work]: growth }, null, 1)}\n`);
+  }
+  return growths;
+}
+
+function readKept(): Record<string, Growth> {
+  return kept && existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : {};
+}
+
 /** @param what of which there are so many rounds. */
 export function growthFigure(
   growths: Readonly<Record<string, Growth>>,
-  { what, title }: { readonly what: string; readonly title: string },
-): Figure {
+  { figure, what, title }: { readonly figure: string; readonly what: string; readonly title: string },
+): Readonly<Record<string, Figure>> {
   const named = Object.entries(growths);
+  if (named.length === 0) return {};
   const begin = share === 1 ? 'the first tenth' : 'the first half';
   return {
-    value: Math.max(...named.map(([, growth]) => growth.mib)),
-    target: { atMost: mostMib },
-    unit: 'MiB',
-    meaning:
-      `Growth of the daemon's memory by ${what}, from the end of ${begin} to the end, after collections of garbage; the largest of ` +
-      'several. peak: the most while they ran, with garbage.',
-    parts: Object.fromEntries(
-      named.flatMap(([name, growth]) => [
-        [name, growth.rounds],
-        ...(growth.failed > 0 ? [[`${name}_failed`, growth.failed] as const] : []),
-        [`${name}_growth_mib`, growth.mib],
-        [`${name}_peak_mib`, growth.peakMib],
-      ]),
-    ),
-    plot: {
-      kind: 'lines',
-      title,
-      x: { label: 'share of the rounds, %' },
-      y: { label: 'resident memory, MiB' },
-      lines: named.map(([name, { rounds, line }]) => [
-        name.replaceAll('_', ' '),
-        line.map(([x, y]) => [(x * 100) / rounds, y]),
-      ]),
+    [figure]: {
+      value: Math.max(...named.map(([, growth]) => growth.mib)),
+      target: { atMost: mostMib },
+      unit: 'MiB',
+      meaning:
+        `Growth of the daemon's memory by ${what}, from the end of ${begin} to the end, after collections of garbage; the largest of ` +
+        'several. peak: the most while they ran, with garbage.',
+      parts: Object.fromEntries(
+        named.flatMap(([name, growth]) => [
+          [name, growth.rounds],
+          ...(growth.failed > 0 ? [[`${name}_failed`, growth.failed] as const] : []),
+          [`${name}_growth_mib`, growth.mib],
+          [`${name}_peak_mib`, growth.peakMib],
+        ]),
+      ),
+      plot: {
+        kind: 'lines',
+        title,
+        x: { label: 'share of the rounds, %' },
+        y: { label: 'resident memory, MiB' },
+        lines: named.map(([name, { rounds, line }]) => [
+          name.replaceAll('_', ' '),
+          line.map(([x, y]) => [(x * 100) / rounds, y]),
+        ]),
+      },
     },
   };
 }

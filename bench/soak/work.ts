@@ -14,7 +14,7 @@ import { BenchDaemon } from '../daemon-process.ts';
 import { FleetProcess } from '../fleet.ts';
 import type { Figures, Progress } from '../measure.ts';
 import { newDevice } from '../pair.ts';
-import { type Growth, growthFigure, growthOf, share } from './growth.ts';
+import { type Grow, type Growth, growthFigure, growthOf, growthsOf, share } from './growth.ts';
 
 const lanes = 8;
 const renewals = 100_000;
@@ -22,28 +22,18 @@ const renewals = 100_000;
 const renewalsEach = 19;
 
 export async function soakWork(progress: Progress): Promise<Figures> {
-  const growths: Record<string, Growth> = {};
   const works = {
     renewals: renew,
     refused_pairings: withDaemon(100_000, refusePairings),
     capability_runs: withDaemon(10_000, runCapabilities),
     console_reloads: withDaemon(10_000, reloadConsole),
   };
-  for (const [key, work] of Object.entries(works)) {
-    const name = key.replaceAll('_', ' ');
-    progress(`soak: ${name}`);
-    growths[key] = await work(name, progress);
-    progress(`soak: ${name} grew by ${growths[key].mib.toFixed(1)} MiB`);
-  }
-  return {
-    'soak.work': growthFigure(growths, {
-      what: 'renewals, pairings that an operator refused, runs of a capability, and reloads of the console',
-      title: 'Memory while a daemon works',
-    }),
-  };
+  return growthFigure(await growthsOf(works, progress), {
+    figure: 'soak.work',
+    what: 'renewals, pairings that an operator refused, runs of a capability, and reloads of the console',
+    title: 'Memory while a daemon works',
+  });
 }
-
-type Grow = (name: string, progress: Progress) => Promise<Growth>;
 
 async function renew(name: string, progress: Progress): Promise<Growth> {
   const count = Math.round(renewals * share);
