@@ -1,8 +1,11 @@
 // A device has one channel in the whole fleet, and what happens to it when its daemon or its agent changes.
 
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { describe, type TestContext, test } from 'node:test';
 import type { PairedEnrollment } from '@palyra/identity/device';
+import { parseEndpoint } from '@palyra/identity/values';
 import { fromConnectError } from '@palyra/rpc';
 import type { DaemonProcess } from '../testing/daemon-process.ts';
 import { expectCode } from '../testing/expect-code.ts';
@@ -92,6 +95,56 @@ describe('the channel of a device in a fleet without notifications', { skip: mis
     });
     assert.equal(agent.address, b.nodeAddress);
   });
+
+  test('a device that moves to another daemon during a call leaves a code that says so', async (t) => {
+    const [a, b, c] = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
+    const device = await makeDevice();
+    const enrollment = await pair(a, device);
+    const begun = Promise.withResolvers<void>();
+    const link = await cuttable(t, a.nodeAddress);
+    const agent = new TestAgent(t, device, onlyAt(enrollment, link, b), {
+      transport: 'http2',
+      capabilities: {
+        hang: ({ signal }) =>
+          new Promise((resolve) => {
+            begun.resolve();
+            signal.addEventListener('abort', () => resolve(json(null)));
+          }),
+      },
+    });
+    await agent.connected();
+    assert.equal(agent.address, link.nodeAddress);
+    const { id } = device.identity;
+    const outcome = expectCode(
+      c.admin.executeCapability({ deviceId: id, capability: 'hang' }),
+      'CAPABILITY_LOST',
+    );
+    await begun.promise;
+    link.cut();
+    assert.match((await outcome).message, /may or may not have run/);
+    assert.equal(agent.address, b.nodeAddress);
+    await c.admin.executeCapability({ deviceId: id, capability: 'system.info' });
+  });
+
+  /** A link to a daemon, until it is cut. */
+  async function cuttable(t: TestContext, address: string) {
+    const { host, port } = parseEndpoint(address);
+    const open: Socket[] = [];
+    const relay = createServer((client) => {
+      const daemon = connect({ host, port });
+      open.push(client, daemon);
+      for (const each of [client, daemon]) each.on('error', () => {});
+      client.pipe(daemon).pipe(client);
+    });
+    const cut = () => {
+      relay.close();
+      for (const each of open) each.destroy();
+    };
+    t.after(cut);
+    relay.listen(0, '127.0.0.1');
+    await once(relay, 'listening');
+    return { nodeAddress: `127.0.0.1:${(relay.address() as AddressInfo).port}`, cut };
+  }
 
   async function paired(daemon: DaemonProcess) {
     const device = await makeDevice();

@@ -5,6 +5,7 @@
 //                 └ channel ends: stays queued, sent again on resume by the same agent
 //                 └ another agent says hello, the deadline passes, the caller goes, the device is revoked: fails
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { renewAfterMs } from '@palyra/identity/device';
 import type { RegistryEvent } from '@palyra/identity/registry';
@@ -29,6 +30,8 @@ import type { OtherDaemons } from './other-daemons.ts';
 /** A message of a device after its hello. */
 export type DeviceAnswer = Exclude<DeviceEvent['event'], { case: 'hello' | undefined }>;
 
+/** How soon a daemon notices that a device is at another one, ms. */
+const lookMs = 500;
 /** Characters of a call's id, which is a ULID. */
 const maxCallId = 26;
 
@@ -42,6 +45,10 @@ export class DeviceChannels {
   readonly #others: OtherDaemons | undefined;
   /** Channels that are being claimed. */
   readonly #claiming = new Set<string>();
+
+  /** Devices that left during a call, and may have gone to another daemon. */
+  readonly #away = new Set<DeviceId>();
+  #isLooking = false;
 
   readonly #watchers = new Set<(id: DeviceId) => void>();
   #draining = false;
@@ -215,12 +222,7 @@ export class DeviceChannels {
     const device = this.#devices.get(id);
     if (!device) return true;
     if (device.channel) device.channel.replaced = true;
-    this.#end(
-      id,
-      device,
-      'CAPABILITY_LOST',
-      `The device moved to another daemon during the call. ${mayHaveRun}`,
-    );
+    this.#endMoved(id, device);
     return true;
   }
 
@@ -264,6 +266,11 @@ export class DeviceChannels {
   #drop(id: DeviceId, why: 'DEVICE_REVOKED' | 'DEVICE_QUARANTINED'): void {
     const device = this.#devices.get(id);
     if (device) this.#end(id, device, why, `Device ${id} was revoked or quarantined during the call.`);
+  }
+
+  #endMoved(id: DeviceId, device: Device): void {
+    const message = `The device moved to another daemon during the call. ${mayHaveRun}`;
+    this.#end(id, device, 'CAPABILITY_LOST', message);
   }
 
   /** Ends the channel, its calls, and the wait for its device. */
@@ -381,6 +388,30 @@ export class DeviceChannels {
       this.#devices.delete(id);
     }, this.#limits.reconnectMs);
     device.absence.unref();
+    if (!this.#others || device.calls.size === 0) return;
+    this.#away.add(id);
+    void this.#lookElsewhere(this.#others);
+  }
+
+  /** A daemon whose connection to a device has ended is not asked to yield it, so it looks where the device is now. */
+  async #lookElsewhere(others: OtherDaemons): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    for (;;) {
+      await sleep(lookMs, undefined, { ref: false });
+      for (const id of this.#away) {
+        const device = this.#devices.get(id);
+        if (!device || device.channel || device.calls.size === 0) this.#away.delete(id);
+      }
+      if (this.#away.size === 0) break;
+      // While the database is away, the wait for the device ends the calls.
+      const found = await others.connectionsOf([...this.#away]).catch(() => new Map<DeviceId, unknown>());
+      for (const id of found.keys()) {
+        const device = this.#devices.get(id);
+        if (device && !device.channel) this.#endMoved(id, device);
+      }
+    }
+    this.#isLooking = false;
   }
 
   async #take(device: Device, channel: Channel, answers: AsyncIterable<DeviceAnswer>): Promise<void> {
