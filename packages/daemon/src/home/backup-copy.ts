@@ -24,11 +24,12 @@ export interface RegistryCopy {
   announce(file: string): Promise<void>;
 }
 
-/** @throws as `copySqliteRegistry` and `copyPostgresRegistry` */
+/** @throws as `copySqliteRegistry` and `copyPostgresRegistry`, and the reason of the signal, which ends the copying. */
 export async function withRegistryCopy<T>(
   paths: DaemonPaths,
   config: DaemonConfig,
   work: (copy: RegistryCopy) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
   await removeLeftCopies(paths);
   const folder = await makeFolder(paths);
@@ -36,7 +37,9 @@ export async function withRegistryCopy<T>(
   const lock = await takeAlone(join(folder, lockName));
   try {
     const path = join(folder, 'registry.sqlite');
-    await (isShared(config) ? copySharedRegistry(config, path) : copySqliteRegistry(paths.registry, path));
+    await (isShared(config)
+      ? copySharedRegistry(config, path, signal)
+      : copySqliteRegistry(paths.registry, path, signal));
     const announce = (file: string) =>
       writeFile(join(folder, unfinishedName), resolve(file), { mode: 0o600, flush: true });
     return await work({ path, announce });

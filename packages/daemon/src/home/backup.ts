@@ -68,18 +68,23 @@ export async function backupHome(
   const write = withFileErrors(file, () =>
     // The registry is copied first. Every authority in it then has its key among the secrets, which are written
     // earlier.
-    withRegistryCopy(paths, config, async (registry) => {
-      const secrets = await readSecrets(paths, config);
-      try {
-        const state = { paths, input, config, secrets };
-        const { head, ...counted } = await describe(state, registry.path, clock.now());
-        const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
-        await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, { earlier, signal });
-        return summaryOf(head, counted);
-      } finally {
-        await secrets.close();
-      }
-    }),
+    withRegistryCopy(
+      paths,
+      config,
+      async (registry) => {
+        const secrets = await readSecrets(paths, config);
+        try {
+          const state = { paths, input, config, secrets };
+          const { head, ...counted } = await describe(state, registry.path, clock.now());
+          const earlier = replace ? await earlierFile(file, passphrase, head, registry.path) : undefined;
+          await writeBackup(file, { head, registry }, { passphrase, scryptLogN }, { earlier, signal });
+          return summaryOf(head, counted);
+        } finally {
+          await secrets.close();
+        }
+      },
+      signal,
+    ),
   );
   return write.catch((error) => {
     signal?.throwIfAborted();
@@ -111,12 +116,17 @@ export async function backUpOwn(
   await mustNotExist(file);
   await withFileErrors(state.paths.path, () => mustHaveRoom(state));
   return withFileErrors(file, () =>
-    withRegistryCopy(state.paths, state.config, async (registry) => {
-      signal.throwIfAborted();
-      const { head, ...counted } = await describe(state, registry.path, now);
-      await writeBackup(file, { head, registry }, key, { signal });
-      return summaryOf(head, counted);
-    }),
+    withRegistryCopy(
+      state.paths,
+      state.config,
+      async (registry) => {
+        signal.throwIfAborted();
+        const { head, ...counted } = await describe(state, registry.path, now);
+        await writeBackup(file, { head, registry }, key, { signal });
+        return summaryOf(head, counted);
+      },
+      signal,
+    ),
   );
 }
 

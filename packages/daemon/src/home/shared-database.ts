@@ -169,9 +169,13 @@ export async function databaseSql(roles: DatabaseRoles): Promise<string> {
 }
 
 /** Copies the registry into a new SQLite file, while daemons may run. @throws as `copyPostgresRegistry` */
-export async function copySharedRegistry(config: SharedDatabaseConfig, path: string): Promise<void> {
+export async function copySharedRegistry(
+  config: SharedDatabaseConfig,
+  path: string,
+  signal?: AbortSignal,
+): Promise<void> {
   const { copyPostgresRegistry } = await import('@palyra/registry-sql/postgres');
-  await copyPostgresRegistry(await readUrl(config), path);
+  await copyPostgresRegistry(await readUrl(config), path, signal);
 }
 
 export async function sizeOfSharedRegistry(config: SharedDatabaseConfig): Promise<number> {

@@ -57,16 +57,18 @@ export function postgresSide(connection: PostgresConnection): CopySide {
   };
 }
 
-/** Copies every row. */
-export async function copyRows(from: CopySide, to: CopySide): Promise<void> {
+/** Copies every row. @param signal ends the work with its reason. */
+export async function copyRows(from: CopySide, to: CopySide, signal?: AbortSignal): Promise<void> {
   for (const table of tableNames)
-    for await (const rows of pagesOf(from, table))
+    for await (const rows of pagesOf(from, table)) {
+      signal?.throwIfAborted();
       await to.run(
         to.compiler
           .insertInto(table as 'devices')
           .values(rows as never)
           .compile(),
       );
+    }
 }
 
 /** Compares each row of each table. @returns the names of tables that differ. */

@@ -13,9 +13,10 @@ import { moveSession } from './verified-copy.ts';
 /**
  * Copies one moment of a registry, while its daemons may run.
  * @param path the file, which must not exist.
+ * @param signal ends the work with its reason.
  * @throws REGISTRY_VERSION, REGISTRY_MOVED, and errors of both stores.
  */
-export async function copyPostgresRegistry(url: string, path: string): Promise<void> {
+export async function copyPostgresRegistry(url: string, path: string, signal?: AbortSignal): Promise<void> {
   const connection = await PostgresConnection.open(await parsePostgresUrl(url), moveSession);
   try {
     await mustBePrepared(connection);
@@ -25,11 +26,12 @@ export async function copyPostgresRegistry(url: string, path: string): Promise<v
     );
     const { devices, audit_seq, audit_hash, moved_by: movedBy } = ledger ?? {};
     if (movedBy !== null) throw movedAway(connection.name);
-    await writeSqliteFile(connection, path, {
-      devices: Number(devices),
-      audit_seq: Number(audit_seq),
-      audit_hash: String(audit_hash),
-    });
+    await writeSqliteFile(
+      connection,
+      path,
+      { devices: Number(devices), audit_seq: Number(audit_seq), audit_hash: String(audit_hash) },
+      signal,
+    );
   } finally {
     await connection.close();
   }
@@ -51,13 +53,14 @@ export async function writeSqliteFile(
   connection: PostgresConnection,
   path: string,
   ledger: { readonly devices: number; readonly audit_seq: number; readonly audit_hash: string },
+  signal?: AbortSignal,
 ): Promise<void> {
   // Makes the tables.
   await (await openSqliteRegistry({ path })).close();
   const file = SqliteConnection.forWriting(path);
   try {
     file.begin();
-    await copyRows(postgresSide(connection), sqliteSide(file));
+    await copyRows(postgresSide(connection), sqliteSide(file), signal);
     file.run(sqliteCompiler.updateTable('ledger').set(ledger).compile());
     file.commit();
     await syncLogOf(path);

@@ -128,9 +128,10 @@ export class SqliteConnection {
     this.#database.close();
   }
 
-  /** Copies the database into a file, and overwrites the file. */
-  async backUp(path: string): Promise<void> {
-    await backup(this.#database, path);
+  /** Copies the database into a file, and overwrites the file. @param signal ends the work with its reason. */
+  async backUp(path: string, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await backup(this.#database, path, { progress: () => signal?.throwIfAborted() });
   }
 
   /** A copy of the whole database, in memory. */
