@@ -7,6 +7,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { leftBy, makeFolder, remove } from './left-behind.ts';
 import { type FoundProcess, killAll, livingAfter, markerVariable } from './processes.ts';
 
@@ -66,6 +67,7 @@ const mostOutput = 256 * 1024;
 /** Time to stop on request, and for killed children to disappear. */
 const politeMs = 5_000;
 const reporter = join(import.meta.dirname, 'reporter.ts');
+const lightHooks = pathToFileURL(join(import.meta.dirname, 'light-hooks.ts')).href;
 
 /** Never rejects because of the file. @param stop ends the file early. */
 export async function runFile(file: string, options: FileOptions, stop: AbortSignal): Promise<FileRun> {
@@ -124,7 +126,8 @@ export async function runFile(file: string, options: FileOptions, stop: AbortSig
 
 function wordsOf({ program, nodeOptions }: FileOptions): string[] {
   const report = [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'];
-  return ['--disable-warning=ExperimentalWarning', ...nodeOptions, ...report, program];
+  const preloaded = `--import=${lightHooks}`;
+  return ['--disable-warning=ExperimentalWarning', preloaded, ...nodeOptions, ...report, program];
 }
 
 function nested(marker: string): string {
