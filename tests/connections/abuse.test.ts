@@ -144,7 +144,8 @@ function* repeat(count: number, make: (index: number) => Buffer): Iterable<Buffe
   if (piece.length > 0) yield Buffer.concat(piece);
 }
 
-const request = (index: number, block = headerBlock(), flags = endHeaders | endStream) =>
+const [usual, bomb] = [headerBlock(), headerBomb()];
+const request = (index: number, block = usual, flags = endHeaders | endStream) =>
   frame('HEADERS', { flags, stream: 2 * index + 1, body: block });
 const cancel = (index: number) =>
   frame('RST_STREAM', { stream: 2 * index + 1, body: Buffer.from([0, 0, 0, 8]) });
@@ -192,7 +193,7 @@ const floods: readonly {
   {
     what: 'CONTINUATION that never ends',
     *pieces() {
-      yield request(0, headerBlock(), endStream);
+      yield request(0, usual, endStream);
       yield* repeat(most / 10, (index) =>
         frame('CONTINUATION', { stream: 1, body: headerBlock([[`x-${index}`, 'y'.repeat(1000)]]) }),
       );
@@ -201,13 +202,13 @@ const floods: readonly {
   },
   {
     what: 'headers that unfold to fifty megabytes each',
-    pieces: () => repeat(most / 100, (index) => request(index, headerBomb())),
+    pieces: () => repeat(most / 100, (index) => request(index, bomb)),
     counted: [],
     stays: true,
   },
   {
     what: 'more calls than find room',
-    pieces: () => repeat(most / 10, (index) => request(index, headerBlock(), endHeaders)),
+    pieces: () => repeat(most / 10, (index) => request(index, usual, endHeaders)),
     counted: ['flood'],
   },
 ];

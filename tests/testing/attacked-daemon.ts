@@ -144,7 +144,7 @@ class GoodDevice {
         this.#calls += 1;
         connection.close();
       }
-      await pause(200);
+      await pause(500);
     } while (!this.#over);
   }
 }
@@ -170,7 +170,7 @@ export async function underAttack(
   let most = await target.residentBytes();
   const watch = setInterval(async () => {
     most = Math.max(most, await target.residentBytes().catch(() => 0));
-  }, 50);
+  }, 100);
   try {
     await attack();
     most = Math.max(most, await target.residentBytes());
