@@ -25,7 +25,8 @@ if (target === undefined || target.startsWith('-')) {
 }
 const staged = mkdtempSync(join(tmpdir(), 'palyra-pack-'));
 try {
-  run('npx', ['tsc', '-p', 'tsconfig.pack.json', '--outDir', staged]);
+  // Several threads check the same declarations several times.
+  run('npx', ['tsc', '-p', 'tsconfig.pack.json', '--outDir', staged, '--singleThreaded']);
   // The extension is private: a browser loads it, and npm does not install it.
   const folders = globSync('packages/*', { cwd: repository })
     .filter((folder) => !isPrivate(folder))

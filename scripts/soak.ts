@@ -1,12 +1,12 @@
-// `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: runs the tests of tests/soak with all their rounds, or N of
-// each. Each test prints its seed. They run as in `npm test`, but one after the other and with a limit of hours. It
+// `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: runs the tests of tests/soak, and all others that use tests/testing/soak.ts,
+// with all their rounds and variants, or N rounds of each. Each test prints its seed. They run as in `npm test`, but one after the other and with a limit of hours. It
 // also runs tests/installed, which build, download and install for minutes, and which `npm test` leaves out. `npm run
 // soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test. `npm run soak -- growth [WORK...]
 // [OPTION...]`: measures the figures `soak.*` of `npm run bench` with all their rounds, for hours, or only these works of them. With
 // `--save`, each work is kept as soon as it is done.
 
 import { spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -40,7 +40,10 @@ const { values, positionals } = parseArgs({
 });
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
-const files = positionals.length > 0 ? positionals : globSync('tests/{soak,installed}/*.test.ts').sort();
+const files =
+  positionals.length > 0
+    ? positionals
+    : [...new Set([...globSync('tests/{soak,installed}/*.test.ts'), ...usersOfSoak()])].sort();
 const isGood = await runTests(files, {
   bounds: { testMs: 120 * minutes, idleMs: 1 * minutes, fileMs: 240 * minutes },
   pace: { least: 1, most: 1 },
@@ -51,3 +54,9 @@ const isGood = await runTests(files, {
   stop: stop.signal,
 });
 process.exitCode = isGood ? 0 : 1;
+
+function usersOfSoak(): string[] {
+  return globSync(['tests/*/*.test.ts', 'packages/*/src/**/*.test.ts']).filter((file) =>
+    /from '[^']*\/soak\.ts'/.test(readFileSync(file, 'utf8')),
+  );
+}

@@ -7,6 +7,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { leftBy, makeFolder, remove } from './left-behind.ts';
 import { type FoundProcess, killAll, livingAfter, markerVariable } from './processes.ts';
 
@@ -66,6 +67,9 @@ const mostOutput = 256 * 1024;
 /** Time to stop on request, and for killed children to disappear. */
 const politeMs = 5_000;
 const reporter = join(import.meta.dirname, 'reporter.ts');
+const lightHooks = pathToFileURL(join(import.meta.dirname, 'light-hooks.ts')).href;
+/** Collections of garbage take a tenth of a test's processor time while V8 finds out how much room new objects need. MiB. */
+const roomForNew = 16;
 
 /** Never rejects because of the file. @param stop ends the file early. */
 export async function runFile(file: string, options: FileOptions, stop: AbortSignal): Promise<FileRun> {
@@ -124,7 +128,8 @@ export async function runFile(file: string, options: FileOptions, stop: AbortSig
 
 function wordsOf({ program, nodeOptions }: FileOptions): string[] {
   const report = [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'];
-  return ['--disable-warning=ExperimentalWarning', ...nodeOptions, ...report, program];
+  const always = [`--import=${lightHooks}`, `--min-semi-space-size=${roomForNew}`];
+  return ['--disable-warning=ExperimentalWarning', ...always, ...nodeOptions, ...report, program];
 }
 
 function nested(marker: string): string {

@@ -10,7 +10,14 @@ import { createClient } from '@connectrpc/connect';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import { dialNodeQuic } from '@palyra/transport-quic';
-import { pause, quic, strangersPerSource, Target, underAttack } from '../testing/attacked-daemon.ts';
+import {
+  pause,
+  quic,
+  sharedTarget,
+  strangersPerSource,
+  Target,
+  underAttack,
+} from '../testing/attacked-daemon.ts';
 import { bareSocket, credentialOf } from '../testing/bare-tls.ts';
 import { expectCode } from '../testing/expect-code.ts';
 import {
@@ -28,6 +35,10 @@ import { longestWaitMs, until } from '../testing/until.ts';
 /** Addresses of this machine other than the good device's. They exist only on Linux unless somebody adds them. */
 const hostile = process.platform === 'linux' ? '127.0.0.66' : undefined;
 const skip = hostile ? false : 'needs the addresses of 127.0.0.0/8';
+
+const shared = sharedTarget();
+/** For floods that on a busy machine may take longer than strangers may otherwise stay. */
+const patient = sharedTarget({ strangerIdleMs: longestWaitMs });
 
 /** TCP connections that send `words` and then nothing. */
 function openSockets(address: string, count: number, words: Buffer): net.Socket[] {
@@ -54,17 +65,17 @@ for (const listener of ['node', 'pairing'] as const) {
     test(`a flood of ${what} from one source takes no more than its share of the ${listener} listener`, {
       skip,
     }, async (t) => {
-      const target = await Target.start(t);
+      const target = await shared();
       const address = listener === 'node' ? target.daemon.nodeAddress : target.daemon.pairingAddress;
+      const events = ['refused_limit', 'tls_error'] as const;
+      const before = await target.counts(listener, events);
       await underAttack(t, target, async () => {
         const sockets = openSockets(address, 500, words);
         // Connections over the limit end at once, the others when their time for the handshake is over.
         await allClosed(sockets);
       });
-      const [refused, broken] = [
-        await target.count(listener, 'refused_limit'),
-        await target.count(listener, 'tls_error'),
-      ];
+      const after = await target.counts(listener, events);
+      const [refused, broken] = [after[0]! - before[0]!, after[1]! - before[1]!];
       // On a slow machine, the first connections end before the last ones arrive.
       assert.ok(refused >= 300, `${refused}`);
       assert.ok(broken >= strangersPerSource, `${broken}`);
@@ -85,7 +96,7 @@ test('a full listener refuses the next connection, counts it, and recovers', {
 });
 
 test('one device cannot use up the connections of the others', async (t) => {
-  const target = await Target.start(t);
+  const target = await shared();
   const enrollment = await target.pair();
   await underAttack(t, target, async () => {
     for (const dial of [dialNode.bind(null, enrollment.nodeAddress), dialNodeQuic.bind(null, quic)]) {
@@ -133,7 +144,8 @@ function* repeat(count: number, make: (index: number) => Buffer): Iterable<Buffe
   if (piece.length > 0) yield Buffer.concat(piece);
 }
 
-const request = (index: number, block = headerBlock(), flags = endHeaders | endStream) =>
+const [usual, bomb] = [headerBlock(), headerBomb()];
+const request = (index: number, block = usual, flags = endHeaders | endStream) =>
   frame('HEADERS', { flags, stream: 2 * index + 1, body: block });
 const cancel = (index: number) =>
   frame('RST_STREAM', { stream: 2 * index + 1, body: Buffer.from([0, 0, 0, 8]) });
@@ -181,7 +193,7 @@ const floods: readonly {
   {
     what: 'CONTINUATION that never ends',
     *pieces() {
-      yield request(0, headerBlock(), endStream);
+      yield request(0, usual, endStream);
       yield* repeat(most / 10, (index) =>
         frame('CONTINUATION', { stream: 1, body: headerBlock([[`x-${index}`, 'y'.repeat(1000)]]) }),
       );
@@ -190,13 +202,13 @@ const floods: readonly {
   },
   {
     what: 'headers that unfold to fifty megabytes each',
-    pieces: () => repeat(most / 100, (index) => request(index, headerBomb())),
+    pieces: () => repeat(most / 100, (index) => request(index, bomb)),
     counted: [],
     stays: true,
   },
   {
     what: 'more calls than find room',
-    pieces: () => repeat(most / 10, (index) => request(index, headerBlock(), endHeaders)),
+    pieces: () => repeat(most / 10, (index) => request(index, usual, endHeaders)),
     counted: ['flood'],
   },
 ];
@@ -205,8 +217,10 @@ for (const { what, pieces, pauseMs, counted, stays } of floods) {
   test(`a flood of ${what} ${stays ? 'gets refusals' : 'ends its own connection'} and nothing else`, {
     skip,
   }, async (t) => {
-    // On a busy machine a flood may take longer than strangers may stay.
-    const target = await Target.start(t, { strangerIdleMs: longestWaitMs });
+    const target = await patient();
+    const countsOfBoth = () =>
+      Promise.all(['pairing', 'node'].map(async (listener) => sum(await target.counts(listener, counted))));
+    const before = await countsOfBoth();
     const { node, pairing, device } = await hostileConnections(target);
     await underAttack(t, target, async () => {
       for (const open of [pairing, node]) {
@@ -217,10 +231,11 @@ for (const { what, pieces, pauseMs, counted, stays } of floods) {
         await closed(socket);
       }
     });
-    for (const listener of ['pairing', 'node']) {
-      const counts = await Promise.all(counted.map((event) => target.count(listener, event)));
-      assert.equal(sum(counts), stays ? 0 : 1, listener);
-    }
+    const ended = stays ? 0 : 1;
+    assert.deepEqual(
+      await countsOfBoth(),
+      before.map((count) => count + ended),
+    );
     // Only the connection was closed. The device itself may reconnect.
     const again = await dialNode(device.nodeAddress, device);
     await createClient(NodeService, again.transport).status({});
@@ -243,7 +258,7 @@ async function hostileConnections(target: Target) {
 }
 
 test('a flood of QUIC Initial packets, valid or not, is ignored', { skip }, async (t) => {
-  const target = await Target.start(t);
+  const target = await shared();
   const enrollment = await target.pair();
   const port = Number(enrollment.quicAddress!.split(':')[1]);
   const before = await target.datagrams();

@@ -12,11 +12,12 @@ import { aim, approve, clickTwice } from '../testing/console-presses.ts';
 import { HeldClock, minute } from '../testing/held-clock.ts';
 import type { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair, request } from '../testing/sample-device.ts';
+import { variants } from '../testing/soak.ts';
 
 shareBrowser();
 
 /** A double click, two clicks, and a second click by an impatient person. */
-const gapsMs = [60, 200, 600];
+const gapsMs = variants([60, 200, 600], (gapMs) => gapMs !== 200);
 
 /** Ends before a session that is left alone. */
 const requestLifeMs = 10 * minute;

@@ -9,6 +9,7 @@ import { verifyAudit } from '@palyra/identity';
 import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { collect, makeDevice, pair, request } from '../testing/sample-device.ts';
+import { variants } from '../testing/soak.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { attribute, traceReceiver } from '../testing/trace-receiver.ts';
 import { until } from '../testing/until.ts';
@@ -173,24 +174,26 @@ describe('a fleet without notifications', { skip: missingPostgres }, () => {
       assert.deepEqual(await fleet.server.sql(settings.url, 'select * from secrets order by 1, 2'), before);
     });
 
-  test('three with one passphrase that start on an empty database at the same time have one key', async (t) => {
-    const settings = await fleet.settings();
-    const passphrase = 'correct horse battery staple';
-    const given = {
-      ...settings,
-      masterKey: { from: 'passphrase-file', path: passphraseFile(passphrase) },
-    } as const;
-    const daemons = await fleet.start(t, 3, {}, given);
-    const enrollment = await pair(daemons[0]!, await makeDevice());
-    for (const daemon of daemons) await (await daemon.node(enrollment)).status({});
-    const rows = await fleet.server.sql(settings.url, "select name_mac from secrets where key_id = ''");
-    assert.deepEqual(rows.map((row) => row.name_mac).sort(), ['master key', 'passphrase']);
-    const another = passphraseFile('correct horse battery stapler');
-    await assert.rejects(
-      fleet.start(t, 1, {}, { ...settings, masterKey: { from: 'passphrase-file', path: another } }),
-      { code: 'MASTER_KEY_WRONG', message: /masterKey\.path/ },
-    );
-  });
+  const atOnce = variants([2, 3], (count) => count === 2);
+  for (const count of atOnce)
+    test(`${count} with one passphrase that start on an empty database at the same time have one key`, async (t) => {
+      const settings = await fleet.settings();
+      const passphrase = 'correct horse battery staple';
+      const given = {
+        ...settings,
+        masterKey: { from: 'passphrase-file', path: passphraseFile(passphrase) },
+      } as const;
+      const daemons = await fleet.start(t, count, {}, given);
+      const enrollment = await pair(daemons[0]!, await makeDevice());
+      for (const daemon of daemons) await (await daemon.node(enrollment)).status({});
+      const rows = await fleet.server.sql(settings.url, "select name_mac from secrets where key_id = ''");
+      assert.deepEqual(rows.map((row) => row.name_mac).sort(), ['master key', 'passphrase']);
+      const another = passphraseFile('correct horse battery stapler');
+      await assert.rejects(
+        fleet.start(t, 1, {}, { ...settings, masterKey: { from: 'passphrase-file', path: another } }),
+        { code: 'MASTER_KEY_WRONG', message: /masterKey\.path/ },
+      );
+    });
 
   test('a passphrase that is easily guessed does not set up a database', async (t) => {
     const settings = await fleet.settings();

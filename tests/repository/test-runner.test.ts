@@ -122,6 +122,13 @@ test('built files fail like their sources, and the errors name source lines', as
   );
 });
 
+test('an error that nobody catches fails the test that caused it', async () => {
+  const { said } = await runBad(['uncaught']);
+  assert.match(said, /✖ a test in which a promise is rejected later .*\n +Error: nobody handles it\n/);
+  assert.match(said, /✖ a test in which a timer throws .*\n +Error: nobody catches it\n/);
+  assert.match(said, /ℹ tests 2\n[\s\S]*ℹ fail 2\n/);
+});
+
 test('an interrupted run ends its files with everything they started', {
   skip: linuxOnly,
 }, async () => {

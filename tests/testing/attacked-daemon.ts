@@ -10,7 +10,8 @@ import { parsePairingCode } from '@palyra/identity/pairing';
 import { dialNode, type NodeConnection, NodeService } from '@palyra/rpc';
 import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { DaemonProcess } from './daemon-process.ts';
-import { configure, makeHome } from './palyra-process.ts';
+import { fileScope } from './file-scope.ts';
+import { configure, makeHome, type Scope } from './palyra-process.ts';
 import { makeDevice } from './sample-device.ts';
 import { longestWaitMs } from './until.ts';
 
@@ -24,9 +25,13 @@ const callTimeoutMs = 20_000;
 
 export class Target {
   readonly daemon: DaemonProcess;
+  /** Of its memory before the first attack: the growth of all attacks counts. */
+  residentAtFirst: number | undefined;
+  /** It is under attack, or an attack has failed. */
+  isHurt = false;
   readonly #metricsUrl: string;
 
-  static async start(t: TestContext, limits: object = {}): Promise<Target> {
+  static async start(t: Scope, limits: object = {}): Promise<Target> {
     const home = await makeHome(t);
     await configure(home, {
       quic: { host: '127.0.0.1' },
@@ -54,10 +59,17 @@ export class Target {
 
   /** A counter in the operator's metrics. */
   async count(listener: string, event: string): Promise<number> {
+    const [count] = await this.counts(listener, [event]);
+    return count!;
+  }
+
+  async counts(listener: string, events: readonly string[]): Promise<number[]> {
     const text = await (await fetch(this.#metricsUrl)).text();
-    const line = `palyra_listener_events_total{listener="${listener}",event="${event}"} `;
-    const found = text.split('\n').find((each) => each.startsWith(line));
-    return found ? Number(found.slice(line.length)) : 0;
+    return events.map((event) => {
+      const line = `palyra_listener_events_total{listener="${listener}",event="${event}"} `;
+      const found = text.split('\n').find((each) => each.startsWith(line));
+      return found ? Number(found.slice(line.length)) : 0;
+    });
   }
 
   /** Datagrams received over QUIC. */
@@ -70,6 +82,16 @@ export class Target {
     const status = await readFile(`/proc/${this.daemon.process.pid}/status`, 'utf8');
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
   }
+}
+
+/** One daemon for the attacks of a file. After a failed test, the next one gets a new daemon. */
+export function sharedTarget(limits: object = {}): () => Promise<Target> {
+  const scope = fileScope();
+  let shared: Target | undefined;
+  return async () => {
+    if (!shared || shared.isHurt) shared = await Target.start(scope, limits);
+    return shared;
+  };
 }
 
 /** A paired device that makes ordinary calls, and notices if one fails. */
@@ -111,7 +133,7 @@ class GoodDevice {
     do {
       await node.status({}, { timeoutMs: callTimeoutMs });
       this.#calls += 1;
-      await pause(20);
+      await pause(100);
     } while (!this.#over);
   }
 
@@ -122,7 +144,7 @@ class GoodDevice {
         this.#calls += 1;
         connection.close();
       }
-      await pause(200);
+      await pause(500);
     } while (!this.#over);
   }
 }
@@ -140,13 +162,15 @@ export async function underAttack(
   target: Target,
   attack: () => Promise<void>,
 ): Promise<void> {
+  target.isHurt = true;
   const enrollment = await target.pair();
   const good = await GoodDevice.of(t, enrollment);
-  const before = await target.residentBytes();
-  let most = before;
+  target.residentAtFirst ??= await target.residentBytes();
+  const before = target.residentAtFirst;
+  let most = await target.residentBytes();
   const watch = setInterval(async () => {
     most = Math.max(most, await target.residentBytes().catch(() => 0));
-  }, 50);
+  }, 100);
   try {
     await attack();
     most = Math.max(most, await target.residentBytes());
@@ -157,4 +181,5 @@ export async function underAttack(
   await (await GoodDevice.of(t, enrollment)).done();
   t.diagnostic(`grew by ${((most - before) / mib).toFixed(1)} MiB, from ${(before / mib).toFixed(0)} MiB`);
   assert.ok(most - before < growthBytes, `grew by ${most - before} bytes`);
+  target.isHurt = false;
 }

@@ -10,7 +10,7 @@ import { dial, type Paired, type Transport } from './revocation-round.ts';
 import { until } from './until.ts';
 
 /** So that the daemons, and what starts beside them, get on, ms. */
-const pauseMs = 25;
+const pauseMs = 100;
 
 export interface Caller {
   readonly paired: Paired;

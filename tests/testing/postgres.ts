@@ -222,7 +222,7 @@ export class PostgresServer {
   async database(template = 'template0'): Promise<string> {
     this.#databases += 1;
     const name = `test_${this.#databases}`;
-    await this.sql('postgres', `create database ${name} template ${template}`);
+    await this.sql('postgres', `create database ${name} template ${template} strategy file_copy`);
     return this.url(name);
   }
 

@@ -1,5 +1,5 @@
-// Tests with many random rounds. `npm test` plays a tenth of them; `npm run soak` plays all, or a given number. Both
-// print the seed of their random numbers: --seed=N repeats a run.
+// Tests with many random rounds, or with many variants of one kind. `npm test` plays a tenth of the rounds and one variant of each
+// kind; `npm run soak` plays all, or a given number of rounds. Both print the seed of their random numbers: --seed=N repeats a run.
 
 import { randomInt } from 'node:crypto';
 import { relative } from 'node:path';
@@ -26,6 +26,14 @@ export interface SoakOptions {
 /** Set by `npm run soak`: a number of rounds, or empty for the test's own number. */
 const told = process.env.PALYRA_SOAK_ROUNDS;
 const givenSeed = process.env.PALYRA_SEED;
+
+/** @returns all variants in `npm run soak`; in `npm test` those that `represents` chooses, of which there is at least one. */
+export function variants<T>(all: readonly T[], represents: (each: T) => boolean): readonly T[] {
+  if (told !== undefined) return all;
+  const chosen = all.filter(represents);
+  if (chosen.length === 0) throw new TypeError('no variant is left for npm test');
+  return chosen;
+}
 
 /** @param name describes each round and the condition that holds after it. */
 export function soakTest(

@@ -5,14 +5,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Longer than anything takes on a slow and busy machine, but shorter than the runner's limit for a test. */
 export const longestWaitMs = 60_000;
 
-/** Polls until there is a value, and returns it. Use it only without an event to wait for; otherwise use `within`. */
+/** The longest pause between two looks. */
+const longestPauseMs = 100;
+
+/**
+ * Polls until there is a value, and returns it. Use it only without an event to wait for; otherwise use `within`. The longer it
+ * waits, the more seldom it looks: a look may be a call of a daemon, and a wait may be for minutes of real time.
+ */
 export async function until<T>(what: string, look: () => T | Promise<T>): Promise<Exclude<T, Falsy>> {
   const startedAt = performance.now();
   for (;;) {
     const found = await look();
     if (found) return found as Exclude<T, Falsy>;
-    if (performance.now() - startedAt > longestWaitMs) throw new Error(`waited in vain: ${what}`);
-    await sleep(5);
+    const waitedMs = performance.now() - startedAt;
+    if (waitedMs > longestWaitMs) throw new Error(`waited in vain: ${what}`);
+    await sleep(Math.min(Math.max(5, waitedMs / 10), longestPauseMs));
   }
 }
 
