@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
-import type { IdentityErrorCode, IdentityManager } from '@palyra/identity';
+import { IdentityError, type IdentityErrorCode, type IdentityManager } from '@palyra/identity';
 import type { Actor } from '@palyra/identity/registry';
 import type { DeviceId } from '@palyra/identity/values';
 import { AdminService, dialNode } from '@palyra/rpc';
+import { DeviceRole } from '@palyra/rpc/admin';
 import { access } from '@palyra/rpc/transport';
 import { expectCode } from '../testing/expect-code.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
@@ -227,4 +228,32 @@ test('the certificate of another device cannot act as an operator', async (t) =>
   const [one, other] = [await makeOperator(daemon), await makeOperator(daemon)];
   const mixed: Actor = { kind: 'device', deviceId: one.deviceId, serial: other.serial };
   await expectCode(daemon.running.identity.renameDevice(id, 'other', mixed), 'CALLER_NOT_ALLOWED');
+});
+
+test('an answer that cannot be read after its change does not say that nothing was changed', async (t) => {
+  const daemon = await TestDaemon.start(t);
+  const [device, lost] = [await makeDevice({ name: 'sensor' }), await makeDevice({ name: 'lost' })];
+  for (const each of [device, lost]) await pair(daemon, each);
+  const { id } = device.identity;
+  const { remote } = await makeOperator(daemon);
+  const { registry } = daemon.running.identity;
+  // The database of a fleet goes away between the change and the answer.
+  t.mock.method(registry, 'livingCertificates', async () => {
+    throw new IdentityError('STORE_UNREACHABLE', 'The database is away. Nothing was changed.');
+  });
+  const role = DeviceRole.OPERATOR;
+  await expectCode(daemon.admin.setDeviceRole({ id, role }), 'STORE_OUTCOME_UNKNOWN');
+  assert.equal((await registry.device(id))?.role, 'operator');
+  for (const [name, admin] of [
+    ['renamed here', daemon.admin],
+    ['renamed from afar', remote],
+  ] as const) {
+    await expectCode(admin.renameDevice({ id, name }), 'STORE_OUTCOME_UNKNOWN');
+    assert.equal((await registry.device(id))?.name, name);
+    // What only looks has changed nothing.
+    await expectCode(admin.getDevice({ id }), 'STORE_UNREACHABLE');
+    await expectCode(admin.listDevices({}), 'STORE_UNREACHABLE');
+  }
+  await expectCode(remote.revokeDevice({ id: lost.identity.id, reason: 'lost' }), 'STORE_OUTCOME_UNKNOWN');
+  assert.equal((await registry.device(lost.identity.id))?.state, 'revoked');
 });

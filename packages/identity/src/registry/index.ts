@@ -49,6 +49,7 @@ export {
   type LocalPlace,
   parseActorName,
 } from './actor.ts';
+export { changeMade, tellingOfChanges } from './change-made.ts';
 export { type ListenerErrors, RegistryListeners } from './listeners.ts';
 export type {
   AuthorityRecord,

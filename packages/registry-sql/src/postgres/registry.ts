@@ -1,6 +1,7 @@
 // The registry in a PostgreSQL database that several daemons share (docs/fleet.md).
 
 import {
+  changeMade,
   type ListenerErrors,
   type Registry,
   type RegistryEvent,
@@ -171,10 +172,12 @@ export class PostgresRegistry extends SqlReads implements Registry {
 
   async transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T> {
     if (this.#isShut) throw closed();
-    return new Promise<T>((resolve, reject) => {
+    const result = await new Promise<T>((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject });
       this.#working ??= this.#work();
     });
+    changeMade();
+    return result;
   }
 
   async #work(): Promise<void> {

@@ -7,6 +7,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
+  changeMade,
   type ListenerErrors,
   type Registry,
   type RegistryEvent,
@@ -101,10 +102,12 @@ export class SqliteRegistry extends SqlReads implements Registry {
   async transact<T>(work: (tx: RegistryTransaction) => Promise<T>): Promise<T> {
     this.#door.mustBeOpen();
     this.#mustStore();
-    return new Promise<T>((resolve, reject) => {
+    const result = await new Promise<T>((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject });
       this.#start();
     });
+    changeMade();
+    return result;
   }
 
   #start(): void {

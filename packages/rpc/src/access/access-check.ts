@@ -10,7 +10,7 @@ import {
   type StreamRequest,
 } from '@connectrpc/connect';
 import { type AuthenticatedDevice, IdentityError } from '@palyra/identity';
-import { roleMissing } from '@palyra/identity/registry';
+import { roleMissing, tellingOfChanges } from '@palyra/identity/registry';
 import { throwIfBrokenOff } from '../calls/deadline.ts';
 import { toConnectError } from '../error-map.ts';
 import { access, type Caller, type OwnCalls } from './access.ts';
@@ -92,7 +92,12 @@ export function accessCheck(
     }
   };
 
-  const unary: CallCheck['unary'] = async (method, values, run) => {
+  /** Of the daemon's own methods, those of operators. Devices repeat their calls anyway. */
+  const changes = (method: string): boolean =>
+    access[method] === 'operator' || access[method] === 'local operator';
+
+  const unary: CallCheck['unary'] = async (method, values, handle) => {
+    const run = changes(method) ? (ended?: AbortSignal) => tellingOfChanges(() => handle(ended)) : handle;
     try {
       const guard = await guardOf(method, values);
       if (!guard) return await run();
