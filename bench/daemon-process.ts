@@ -7,8 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DaemonConfigInput } from '@palyra/daemon';
+import { residentBytes } from '../tests/testing/process-figures.ts';
 import type { DaemonQuestion, DaemonReady } from './daemon-server.ts';
-import { residentBytes } from './process-figures.ts';
 import { answerOf } from './server-process.ts';
 
 export class BenchDaemon {

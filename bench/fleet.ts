@@ -8,9 +8,9 @@ import { DeviceIdentity, type PairedEnrollment, renewCertificate } from '@palyra
 import type { RenewalReply } from '@palyra/identity/pairing';
 import { nodeCrypto, systemClock } from '@palyra/identity/values';
 import { dialNode, NodeService } from '@palyra/rpc';
+import { residentBytes } from '../tests/testing/process-figures.ts';
 import type { FleetMember, FleetQuestion } from './fleet-server.ts';
 import { quantile } from './measure.ts';
-import { residentBytes } from './process-figures.ts';
 import { answerOf } from './server-process.ts';
 import { TemporaryFolder } from './temporary-folder.ts';
 

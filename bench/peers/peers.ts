@@ -17,11 +17,11 @@ import { credentialOf } from '../../tests/testing/bare-tls.ts';
 import { freePort } from '../../tests/testing/free-port.ts';
 import { buildGo, skipGo } from '../../tests/testing/go-program.ts';
 import { MeasuredDaemon } from '../../tests/testing/measured-daemon.ts';
+import { cpuMs, residentBytes } from '../../tests/testing/process-figures.ts';
 import { temporaryFolder } from '../../tests/testing/temporary-folder.ts';
 import { missing, untilListening } from '../../tests/testing/web-server.ts';
 import type { Progress } from '../measure.ts';
 import { newDevice, pair } from '../pair.ts';
-import { cpuMs, residentBytes } from '../process-figures.ts';
 import { PeerClient, type Target } from './client.ts';
 import { type PeerName, peerNames } from './names.ts';
 

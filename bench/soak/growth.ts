@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Figure, Progress } from '../measure.ts';
+import { type Figure, median, type Progress } from '../measure.ts';
 
 /** `npm run soak -- growth` plays all rounds of the works, and the benchmark a share of them. */
 export const share = Number(process.env.PALYRA_SOAK_SHARE ?? 0.05);
@@ -29,6 +29,8 @@ const kept = process.env.PALYRA_SOAK_KEEP
 /** Until then, memory grows to its working size. All rounds are ten times as many. */
 const warmUp = share === 1 ? 0.1 : 0.5;
 const samples = 20;
+/** Resident memory goes up and down by 20 MiB, also where nothing is kept, so its growth is one of medians of so many samples. */
+const together = 3;
 /** What connections that just ended leave behind is gone after ten seconds (limits.md), and a sweep. */
 const settleMs = 15_000;
 /** Share of the rounds. */
@@ -89,19 +91,18 @@ export async function growthOf(
     return daemon.memory();
   };
   const line: (readonly [number, number])[] = [];
-  let warm = 0;
+  const kept: number[] = [];
   for (let sample = 1; sample <= samples; sample += 1) {
     await playUntil(Math.round((rounds * sample) / samples));
     const residentMib = (await daemon.resident()) / mib;
     line.push([next, residentMib]);
     progress(`soak: ${name}, ${next} of ${rounds}: ${Math.round(residentMib)} MiB`);
-    if (sample === Math.round(samples * warmUp)) warm = await settled();
+    if (sample >= samples * warmUp && sample % 2 === 0) kept.push(await settled());
   }
-  const after = await settled();
   return {
     rounds,
     failed,
-    mib: (after - warm) / mib,
+    mib: (median(kept.slice(-together)) - median(kept.slice(0, together))) / mib,
     peakMib: Math.max(...line.map(([, each]) => each)),
     line,
   };
@@ -149,8 +150,8 @@ export function growthFigure(
       target: { atMost: mostMib },
       unit: 'MiB',
       meaning:
-        `Growth of the daemon's memory by ${what}, from the end of ${begin} to the end, after collections of garbage; the largest of ` +
-        'several. peak: the most while they ran, with garbage.',
+        `Growth of the daemon's memory by ${what}, from the median of three samples after ${begin} to that of the last three, each ` +
+        'after collections of garbage; the largest of several. peak: the most while they ran, with garbage.',
       parts: Object.fromEntries(
         named.flatMap(([name, growth]) => [
           [name, growth.rounds],

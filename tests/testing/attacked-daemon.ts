@@ -2,7 +2,6 @@
 // new connections, and the daemon's memory is measured.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import type { TestContext } from 'node:test';
 import { createClient } from '@connectrpc/connect';
 import { awaitPairing, type PairedEnrollment, requestPairing } from '@palyra/identity/device';
@@ -12,6 +11,7 @@ import { createQuic, dialNodeQuic } from '@palyra/transport-quic';
 import { DaemonProcess } from './daemon-process.ts';
 import { fileScope } from './file-scope.ts';
 import { configure, makeHome, type Scope } from './palyra-process.ts';
+import { residentBytes } from './process-figures.ts';
 import { makeDevice } from './sample-device.ts';
 import { longestWaitMs } from './until.ts';
 
@@ -78,9 +78,8 @@ export class Target {
     return Number(/^palyra_quic_received_total\{what="datagrams"\} (\d+)$/m.exec(text)?.[1]);
   }
 
-  async residentBytes(): Promise<number> {
-    const status = await readFile(`/proc/${this.daemon.process.pid}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+  residentBytes(): Promise<number> {
+    return residentBytes(this.daemon.process.pid!);
   }
 }
 

@@ -1,6 +1,6 @@
 // A daemon with every listener, in a separate process, with measurements of its resources by the system.
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import tls from 'node:tls';
 import { createClient } from '@connectrpc/connect';
 import { IdentityManager, MemorySecretStore } from '@palyra/identity';
@@ -14,6 +14,7 @@ import { type Credential, credentialOf } from './bare-tls.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { httpEndings, plainEndings, type Target, tlsEndings } from './endings.ts';
 import { configure, makeHome, type PalyraOptions, type Scope } from './palyra-process.ts';
+import { residentBytes } from './process-figures.ts';
 import { makeDevice, type SampleDevice } from './sample-device.ts';
 import { longestWaitMs } from './until.ts';
 
@@ -104,9 +105,8 @@ export class MeasuredDaemon {
     return (await readdir(`/proc/${this.process.process.pid}/fd`)).length;
   }
 
-  async residentBytes(): Promise<number> {
-    const status = await readFile(`/proc/${this.process.process.pid}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+  residentBytes(): Promise<number> {
+    return residentBytes(this.process.process.pid!);
   }
 
   /** Waits until at most this many descriptors are open. @returns the number; larger after a timeout. */
