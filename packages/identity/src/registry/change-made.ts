@@ -3,6 +3,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { IdentityError } from '../errors.ts';
+import { reasonOf } from '../reason.ts';
 
 const calls = new AsyncLocalStorage<{ isMade: boolean }>();
 
@@ -22,7 +23,7 @@ export async function tellingOfChanges<T>(work: () => Promise<T> | T): Promise<T
     if (error.code === 'STORE_OUTCOME_UNKNOWN') throw error;
     throw new IdentityError(
       'STORE_OUTCOME_UNKNOWN',
-      `The change may have been made, but what came after it failed. Check whether it was made before you repeat it. (${error.message})`,
+      `The change may have been made, but what came after it failed. Check whether it was made before you repeat it. (${reasonOf(error)})`,
       { cause: error },
     );
   }
