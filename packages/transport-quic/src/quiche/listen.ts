@@ -258,18 +258,18 @@ class QuicheServerConnection implements ServerConnection {
       this.cut();
       return;
     }
-    const end = () => this.cut(error);
-    // Set first, so that the connection ends even if a later step fails.
-    this.#grace = setTimeout(end, goawayGraceMs).unref();
+    // Set first, so that the connection ends even if a later step fails. A client that allows no server stream learns of this alone.
+    this.#grace = setTimeout(() => this.cut(error), goawayGraceMs).unref();
     this.#gone(error);
     void this.#keyed.promise
       .then(() => {
         if (this.#isClosed) return;
-        // A client that allows no server stream learns of the close alone.
-        const stream = this.#session.openStream().on('error', end).resume();
+        // It also fails when the client has just closed the connection. A close of ours at that time could reach another connection
+        // (sealed.ts), because this one's end is not known yet.
+        const stream = this.#session.openStream().on('error', ignore).resume();
         stream.end(this.#sealerOf(stream.id).seal(encodeGoaway(error)));
       })
-      .catch(end);
+      .catch(ignore);
   }
 
   async #takeKey(raw: LibraryStream): Promise<void> {
@@ -318,6 +318,8 @@ class QuicheServerConnection implements ServerConnection {
     this.#settle(error);
   }
 }
+
+const ignore = () => {};
 
 const keyMissing = () =>
   new IdentityError('MESSAGE_INVALID', 'The first stream of a connection must carry its key.');
