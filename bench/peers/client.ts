@@ -5,6 +5,10 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { certificatesToPem } from '@palyra/identity/certificate';
+import type { PairedEnrollment } from '@palyra/identity/device';
+import { NodeService } from '@palyra/rpc';
+import { credentialOf } from '../../tests/testing/bare-tls.ts';
 import { buildGo } from '../../tests/testing/go-program.ts';
 
 export interface Target {
@@ -18,6 +22,21 @@ export interface Target {
   readonly method: string;
   readonly speaks: 'h2' | 'line';
 }
+
+export const method = `/${NodeService.typeName}/${NodeService.method.status.name}`;
+
+/** A daemon, for its devices. */
+export const targetOf = (address: string, devices: readonly PairedEnrollment[]): Target => ({
+  address,
+  name: devices[0]!.trustDomain,
+  roots: certificatesToPem(devices[0]!.trustBundle),
+  credentials: devices.map((each) => {
+    const { cert, key } = credentialOf(each);
+    return { chain: cert, key };
+  }),
+  method,
+  speaks: 'h2',
+});
 
 export interface Called {
   readonly calls: number;

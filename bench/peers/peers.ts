@@ -10,10 +10,8 @@ import { IdentityManager, MemorySecretStore } from '@palyra/identity';
 import { certificatesToPem } from '@palyra/identity/certificate';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { openSqliteRegistry } from '@palyra/registry-sql';
-import { NodeService } from '@palyra/rpc';
 import { buildPalyra } from '../../scripts/build-palyra.ts';
 import { cacheFolder } from '../../scripts/cache-folder.ts';
-import { credentialOf } from '../../tests/testing/bare-tls.ts';
 import { freePort } from '../../tests/testing/free-port.ts';
 import { buildGo, skipGo } from '../../tests/testing/go-program.ts';
 import { MeasuredDaemon } from '../../tests/testing/measured-daemon.ts';
@@ -22,7 +20,7 @@ import { temporaryFolder } from '../../tests/testing/temporary-folder.ts';
 import { missing, untilListening } from '../../tests/testing/web-server.ts';
 import type { Progress } from '../measure.ts';
 import { newDevice, pair } from '../pair.ts';
-import { PeerClient, type Target } from './client.ts';
+import { PeerClient, type Target, targetOf } from './client.ts';
 import { type PeerName, peerNames } from './names.ts';
 
 export interface Peer {
@@ -39,7 +37,6 @@ interface Place {
   readonly port: number;
 }
 
-const method = `/${NodeService.typeName}/${NodeService.method.status.name}`;
 /** As `npm exec --package` in other scripts: a fixed version of a program that is not part of this repository. */
 const grpcJs = '@grpc/grpc-js@1.14.7';
 /** Connections that a device may have are 16. */
@@ -121,18 +118,6 @@ async function startPalyra(scope: Scope, devices: number): Promise<Peer> {
   while (paired.length < devices) paired.push(await daemon.pair());
   return peer('palyra', daemon.process.process.pid, targetOf(daemon.address('node'), paired));
 }
-
-const targetOf = (address: string, devices: readonly PairedEnrollment[]): Target => ({
-  address,
-  name: devices[0]!.trustDomain,
-  roots: certificatesToPem(devices[0]!.trustBundle),
-  credentials: devices.map((each) => {
-    const { cert, key } = credentialOf(each);
-    return { chain: cert, key };
-  }),
-  method,
-  speaks: 'h2',
-});
 
 /** Certificates of the same kind for the other servers, from an authority of their own. */
 async function credentials(reply: Buffer): Promise<{ folder: string; target: Target }> {
