@@ -1,9 +1,10 @@
 // `npm run soak -- [--rounds=N] [--seed=N] [FILE...]`: runs the tests of tests/soak, and all others that use tests/testing/soak.ts,
-// with all their rounds and variants, or N rounds of each. Each test prints its seed. They run as in `npm test`, but one after the other and with a limit of hours. It
-// also runs tests/installed, which build, download and install for minutes, and which `npm test` leaves out. `npm run
-// soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test. `npm run soak -- growth [WORK...]
-// [OPTION...]`: measures the figures `soak.*` of `npm run bench` with all their rounds, for hours, or only these works of them. With
-// `--save`, each work is kept as soon as it is done.
+// with all their rounds and variants, or N rounds of each. Each test prints its seed. They run as in `npm test`, but one after the
+// other and with a limit of hours. It also runs tests/installed, which build, download and install for minutes, and which `npm test`
+// leaves out.
+// `npm run soak -- connections [OPTION...]`: runs soak/connections.ts, which is not a test.
+// `npm run soak -- growth [WORK...] [OPTION...]`: measures the figures `soak.*` of `npm run bench` with all their rounds, for hours, or
+// only these works of them. With `--save`, each work is kept as soon as it is done.
 
 import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';

@@ -242,7 +242,9 @@ test('an answer that cannot be read after its change does not say that nothing w
     throw new IdentityError('STORE_UNREACHABLE', 'The database is away. Nothing was changed.');
   });
   const role = DeviceRole.OPERATOR;
-  await expectCode(daemon.admin.setDeviceRole({ id, role }), 'STORE_OUTCOME_UNKNOWN');
+  const { message } = await expectCode(daemon.admin.setDeviceRole({ id, role }), 'STORE_OUTCOME_UNKNOWN');
+  assert.match(message, /may have been made, .*STORE_UNREACHABLE/);
+  assert.doesNotMatch(message, /Nothing was changed/);
   assert.equal((await registry.device(id))?.role, 'operator');
   for (const [name, admin] of [
     ['renamed here', daemon.admin],

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
+import type { Capability } from '@palyra/agent';
 import type { PairedEnrollment } from '@palyra/identity/device';
 import { parseEndpoint } from '@palyra/identity/values';
 import { fromConnectError } from '@palyra/rpc';
@@ -65,23 +66,17 @@ describe('the channel of a device in a fleet without notifications', { skip: mis
       DaemonProcess,
     ];
     const { device, enrollment } = await paired(a);
-    const begun = Promise.withResolvers<void>();
+    const { hang, begun } = hanging();
     const agent = new TestAgent(t, device, onlyAt(enrollment, a, b), {
       transport: 'http2',
-      capabilities: {
-        hang: ({ signal }) =>
-          new Promise((resolve) => {
-            begun.resolve();
-            signal.addEventListener('abort', () => resolve(json(null)));
-          }),
-      },
+      capabilities: { hang },
     });
     await agent.connected();
     const { id } = device.identity;
     const admin = await c.admin();
     const call = admin.executeCapability({ deviceId: id, capability: 'hang' });
     const outcome = expectCode(call, 'CAPABILITY_LOST');
-    await begun.promise;
+    await begun;
     await a.kill();
     const { message } = await outcome;
     assert.match(message, /may or may not have run/);
@@ -100,17 +95,11 @@ describe('the channel of a device in a fleet without notifications', { skip: mis
     const [a, b, c] = (await fleet.start(t, 3)) as [TestDaemon, TestDaemon, TestDaemon];
     const device = await makeDevice();
     const enrollment = await pair(a, device);
-    const begun = Promise.withResolvers<void>();
+    const { hang, begun } = hanging();
     const link = await cuttable(t, a.nodeAddress);
     const agent = new TestAgent(t, device, onlyAt(enrollment, link, b), {
       transport: 'http2',
-      capabilities: {
-        hang: ({ signal }) =>
-          new Promise((resolve) => {
-            begun.resolve();
-            signal.addEventListener('abort', () => resolve(json(null)));
-          }),
-      },
+      capabilities: { hang },
     });
     await agent.connected();
     assert.equal(agent.address, link.nodeAddress);
@@ -119,12 +108,23 @@ describe('the channel of a device in a fleet without notifications', { skip: mis
       c.admin.executeCapability({ deviceId: id, capability: 'hang' }),
       'CAPABILITY_LOST',
     );
-    await begun.promise;
+    await begun;
     link.cut();
     assert.match((await outcome).message, /may or may not have run/);
     assert.equal(agent.address, b.nodeAddress);
     await c.admin.executeCapability({ deviceId: id, capability: 'system.info' });
   });
+
+  /** A capability that runs until it is cancelled. */
+  function hanging(): { readonly hang: Capability; readonly begun: Promise<void> } {
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const hang: Capability = ({ signal }) =>
+      new Promise((resolve) => {
+        begin();
+        signal.addEventListener('abort', () => resolve(json(null)));
+      });
+    return { hang, begun };
+  }
 
   /** A link to a daemon, until it is cut. */
   async function cuttable(t: TestContext, address: string) {

@@ -1,6 +1,6 @@
 // A year of a daemon and 200 devices: they sleep, move, crash, lose answers, have wrong clocks, are revoked, reinstalled
 // and paired again; the daemon crashes, rotates its CAs and is restored twice. To repeat a failed run, use the seed
-// that it printed. `npm test` has a twelfth of the devices or fewer, but the whole life of the daemon. (For tests/testing/year see
+// that it printed. `npm test` has 12 devices, but the whole life of the daemon. (For tests/testing/year see
 // docs/architecture.md, "A simulated year".)
 // Three daemons on one PostgreSQL play it too, without restores.
 

@@ -1,7 +1,6 @@
 // Members that come and go often, oldest first. A Map or Set of V8 replaces its table again and again while members change, and
 // each replaced table refers to the next. Once one of them is old, small collections of garbage keep all that follow, with every
-// member in them, and copy it all, until a full collection. (`bench/peers`: a call that had ended cost a collection more
-// than one that ran.) A removed link here refers to nothing.
+// member in them, and copy it all, until a full collection. A removed link here refers to nothing.
 
 export class LinkedList<Member> implements Iterable<Member> {
   #first: Link<Member> | undefined;

@@ -5,13 +5,13 @@
 //                 └ channel ends: stays queued, sent again on resume by the same agent
 //                 └ another agent says hello, the deadline passes, the caller goes, the device is revoked: fails
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { IdentityError, type IdentityErrorCode } from '@palyra/identity';
 import { renewAfterMs } from '@palyra/identity/device';
 import type { RegistryEvent } from '@palyra/identity/registry';
 import type { Clock, DeviceId } from '@palyra/identity/values';
 import type { DaemonEvent, DeviceEvent, Hello } from '@palyra/rpc';
 import type { TransportWord } from '@palyra/rpc/admin';
+import { AwayDevices } from './away-devices.ts';
 import {
   type Device,
   type ExecuteRequest,
@@ -30,8 +30,6 @@ import type { OtherDaemons } from './other-daemons.ts';
 /** A message of a device after its hello. */
 export type DeviceAnswer = Exclude<DeviceEvent['event'], { case: 'hello' | undefined }>;
 
-/** How soon a daemon notices that a device is at another one, ms. */
-const lookMs = 500;
 /** Characters of a call's id, which is a ULID. */
 const maxCallId = 26;
 
@@ -46,9 +44,7 @@ export class DeviceChannels {
   /** Channels that are being claimed. */
   readonly #claiming = new Set<string>();
 
-  /** Devices that left during a call, and may have gone to another daemon. */
-  readonly #away = new Set<DeviceId>();
-  #isLooking = false;
+  readonly #away: AwayDevices | undefined;
 
   readonly #watchers = new Set<(id: DeviceId) => void>();
   #draining = false;
@@ -68,6 +64,11 @@ export class DeviceChannels {
     this.#rules = rules;
     this.#upToDate = upToDate;
     this.#others = others;
+    const waitsFor = (id: DeviceId) => {
+      const device = this.#devices.get(id);
+      return device && !device.channel && device.calls.size > 0 ? device : undefined;
+    };
+    this.#away = others && new AwayDevices(others, waitsFor, (id, device) => this.#endMoved(id, device));
     this.#limits = { ...defaultChannelLimits, ...limits };
   }
   /** The current connection of the device. Undefined if it is not connected. */
@@ -388,30 +389,7 @@ export class DeviceChannels {
       this.#devices.delete(id);
     }, this.#limits.reconnectMs);
     device.absence.unref();
-    if (!this.#others || device.calls.size === 0) return;
-    this.#away.add(id);
-    void this.#lookElsewhere(this.#others);
-  }
-
-  /** A daemon whose connection to a device has ended is not asked to yield it, so it looks where the device is now. */
-  async #lookElsewhere(others: OtherDaemons): Promise<void> {
-    if (this.#isLooking) return;
-    this.#isLooking = true;
-    for (;;) {
-      await sleep(lookMs, undefined, { ref: false });
-      for (const id of this.#away) {
-        const device = this.#devices.get(id);
-        if (!device || device.channel || device.calls.size === 0) this.#away.delete(id);
-      }
-      if (this.#away.size === 0) break;
-      // While the database is away, the wait for the device ends the calls.
-      const found = await others.connectionsOf([...this.#away]).catch(() => new Map<DeviceId, unknown>());
-      for (const id of found.keys()) {
-        const device = this.#devices.get(id);
-        if (device && !device.channel) this.#endMoved(id, device);
-      }
-    }
-    this.#isLooking = false;
+    if (device.calls.size > 0) this.#away?.add(id);
   }
 
   async #take(device: Device, channel: Channel, answers: AsyncIterable<DeviceAnswer>): Promise<void> {

@@ -3,7 +3,6 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { IdentityError } from '../errors.ts';
-import { reasonOf } from '../reason.ts';
 
 const calls = new AsyncLocalStorage<{ isMade: boolean }>();
 
@@ -21,9 +20,10 @@ export async function tellingOfChanges<T>(work: () => Promise<T> | T): Promise<T
   } catch (error) {
     if (!call.isMade || !(error instanceof IdentityError) || error.family !== 'store') throw error;
     if (error.code === 'STORE_OUTCOME_UNKNOWN') throw error;
+    // Without the message of the cause, which says that nothing was changed.
     throw new IdentityError(
       'STORE_OUTCOME_UNKNOWN',
-      `The change may have been made, but what came after it failed. Check whether it was made before you repeat it. (${reasonOf(error)})`,
+      `The change may have been made, but what came after it failed (${error.code}). Check whether it was made before you repeat it.`,
       { cause: error },
     );
   }

@@ -92,12 +92,14 @@ export function accessCheck(
     }
   };
 
-  /** Of the daemon's own methods, those of operators. Devices repeat their calls anyway. */
-  const changes = (method: string): boolean =>
+  const isForOperators = (method: string): boolean =>
     access[method] === 'operator' || access[method] === 'local operator';
 
   const unary: CallCheck['unary'] = async (method, values, handle) => {
-    const run = changes(method) ? (ended?: AbortSignal) => tellingOfChanges(() => handle(ended)) : handle;
+    // Operators act on what an error says of a change. Devices just repeat their calls.
+    const run = isForOperators(method)
+      ? (ended?: AbortSignal) => tellingOfChanges(() => handle(ended))
+      : handle;
     try {
       const guard = await guardOf(method, values);
       if (!guard) return await run();

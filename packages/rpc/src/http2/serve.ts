@@ -3,7 +3,7 @@
 import http2 from 'node:http2';
 import type { ConnectRouter, ContextValues } from '@connectrpc/connect';
 import { connectHandler } from '../calls/connect-handler.ts';
-import { maxHeaderBytes } from '../calls/header-fields.ts';
+import { headerListBytes, maxHeaderBytes } from '../calls/header-fields.ts';
 import type { CallPlace, OpenCalls } from '../calls/open-calls.ts';
 import { RequestBody } from '../calls/request-body.ts';
 import type { UnaryCallOptions } from '../calls/unary-call.ts';
@@ -11,7 +11,6 @@ import { UnaryMethods } from '../calls/unary-methods.ts';
 import { UnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { toConnectError } from '../error-map.ts';
 import { takeOver } from '../node-internals.ts';
-import { headerListBytes } from './header-bytes.ts';
 import { closeAfterAnswer } from './node-http2.ts';
 import { respondRefusal } from './respond.ts';
 import { type CallServer, letGo, ServedCall, type StreamEvent } from './served-call.ts';

@@ -5,6 +5,7 @@ import { EventEmitter } from 'node:events';
 import type http2 from 'node:http2';
 import { Code, ConnectError, type ContextValues } from '@connectrpc/connect';
 import type { CallCheck } from '../access/access-check.ts';
+import { headerListBytes } from '../calls/header-fields.ts';
 import { acceptedEncoding, encodingProblem } from '../calls/message-encoding.ts';
 import type { CallPlace } from '../calls/open-calls.ts';
 import type { BodyReader, RequestBody } from '../calls/request-body.ts';
@@ -12,7 +13,6 @@ import type { RequestHead, UnaryAnswer, UnaryCall } from '../calls/unary-call.ts
 import type { UnaryMethods } from '../calls/unary-methods.ts';
 import { tooManyUnfinishedBytes } from '../calls/unfinished-bytes.ts';
 import { toConnectError } from '../error-map.ts';
-import { headerListBytes } from './header-bytes.ts';
 import { closeAfterAnswer } from './node-http2.ts';
 import { type Header, respond, respondRefusal } from './respond.ts';
 
