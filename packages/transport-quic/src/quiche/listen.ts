@@ -264,8 +264,8 @@ class QuicheServerConnection implements ServerConnection {
     void this.#keyed.promise
       .then(() => {
         if (this.#isClosed) return;
-        // It also fails when the client has just closed the connection. A close of ours at that time could reach another connection
-        // (sealed.ts), because this one's end is not known yet.
+        // An error may mean that the client has closed the connection already. A close of ours could then reach another connection
+        // (sealed.ts), so the timer alone ends this one.
         const stream = this.#session.openStream().on('error', ignore).resume();
         stream.end(this.#sealerOf(stream.id).seal(encodeGoaway(error)));
       })
