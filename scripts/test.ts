@@ -75,6 +75,8 @@ const bounds = {
 const nodeOptions = words.filter((each) => each.startsWith('--'));
 /** Long files run first, so that no processor idles at the end. */
 const patterns = ['tests/soak/*.test.ts', 'tests/!(soak|installed)/*.test.ts', 'packages/*/src/**/*.test.ts'];
+/** They change what a process loads first. */
+const alone = new Set(['tests/connections/no-quic.test.ts']);
 const files = given.length > 0 ? given : patterns.flatMap((pattern) => globSync(pattern).sort());
 const env = { PALYRA_TEST_PROGRAM: await buildPalyra(join(cacheFolder, 'palyra')) };
 // One or two files load faster than a build takes.
@@ -86,6 +88,7 @@ const isGood = await runTests(files, {
   bounds,
   pace: atOnce > 0 ? { least: atOnce, most: atOnce } : usualPace,
   built,
+  isAlone: (file) => built === notBuilt || alone.has(file),
   nodeOptions,
   env,
   looksAround: given.length === 0,

@@ -1,15 +1,16 @@
-// Runs one test file as a process with its own session. The run always ends: a file that reports nothing for too long
-// is killed, with everything that it started.
+// Runs test files in processes with their own sessions. Each run always ends: a file that reports nothing for too long is killed,
+// with its process and everything that it started.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { leftBy, makeFolder, remove } from './left-behind.ts';
-import { type FoundProcess, killAll, livingAfter, markerVariable } from './processes.ts';
+import type { FileInTurn } from './files-in-turn.ts';
+import { leftBy, remove } from './left-behind.ts';
+import { type Family, type FoundProcess, killAll, livingAfter, markerVariable } from './processes.ts';
+import { type TestEvent, TestEvents } from './test-events.ts';
 
 export interface Bounds {
   /** Longest silence while a test runs, which limits a single test. */
@@ -20,35 +21,21 @@ export interface Bounds {
   readonly fileMs: number;
 }
 
-export interface FileOptions {
+export interface ProcessOptions {
   readonly bounds: Bounds;
+  readonly marker: string;
+  readonly nodeOptions: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Ends the running file. */
+  readonly stop: AbortSignal;
+}
+
+export interface TestFile {
+  readonly file: string;
   /** The program for Node: the file itself, or its build. */
   readonly program: string;
   /** The file's TMPDIR, which is created. Its path is short, because Unix socket paths must stay under 104 bytes. */
   readonly folder: string;
-  readonly marker: string;
-  readonly nodeOptions: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-}
-
-/** An event of node:test, with errors as text. */
-export interface TestEvent {
-  readonly type: string;
-  readonly data: {
-    readonly name: string;
-    readonly nesting: number;
-    readonly file?: string;
-    readonly line?: number;
-    readonly column?: number;
-    readonly message?: string;
-    readonly skip?: string | boolean;
-    readonly todo?: string | boolean;
-    readonly details?: {
-      readonly duration_ms: number;
-      readonly type?: string;
-      readonly failure?: { readonly type: string; readonly text: string };
-    };
-  };
 }
 
 export interface FileRun {
@@ -67,66 +54,157 @@ const mostOutput = 256 * 1024;
 /** Time to stop on request, and for killed children to disappear. */
 const politeMs = 5_000;
 const reporter = join(import.meta.dirname, 'reporter.ts');
+const inTurn = join(import.meta.dirname, 'files-in-turn.ts');
 const lightHooks = pathToFileURL(join(import.meta.dirname, 'light-hooks.ts')).href;
 /** Collections of garbage take a tenth of a test's processor time while V8 finds out how much room new objects need. MiB. */
 const roomForNew = 16;
 
-/** Never rejects because of the file. @param stop ends the file early. */
-export async function runFile(file: string, options: FileOptions, stop: AbortSignal): Promise<FileRun> {
-  makeFolder(options.folder);
-  const startedAt = Date.now();
-  const begun = performance.now();
-  const marker = nested(options.marker);
-  const child = spawn(process.execPath, wordsOf(options), {
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    env: {
-      ...process.env,
-      ...options.env,
-      TMPDIR: options.folder,
-      [markerVariable]: marker,
-    },
-  });
-  const family = { marker, leader: child.pid ?? -1 };
-  const output = new Output([child.stdout!, child.stderr!]);
-  const news = new News(child.stdio[3] as Readable);
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  const exit = exitOf(child);
-  const over = new AbortController();
-  const verdict = await Promise.race([
-    exit.then(() => undefined),
-    overdue(() => reasonToEnd(news, options.bounds, begun, stop), over.signal),
-  ]);
-  over.abort();
-  const problems: string[] = [];
-  if (verdict !== undefined) {
-    news.close();
-    problems.push(verdict);
-    // Exit handlers of the file may still clean up.
-    child.kill('SIGTERM');
-    await Promise.race([exit, patience()]);
-  }
-  const left = verdict === undefined ? await livingAfter(family, politeMs) : [];
-  const immortal = await killAll(family);
-  // Every process that could hold the pipes is gone, and their output has been read.
-  await Promise.race([closed, patience()]);
-  for (const stream of child.stdio) stream?.destroy();
-
-  if (verdict === undefined) {
-    const ending = await exit;
-    if (news.running !== '') problems.push(`${ending ?? 'the file ended'}${news.running}`);
-    else if (ending !== undefined && !news.hasFailure) problems.push(ending);
-    if (left.length > 0) problems.push(`it left processes: ${left.map(describe).join('; ')}`);
-    const paths = leftBy(family.leader, options.folder);
-    if (paths.length > 0) problems.push(`it left files: ${paths.join(' ')}`);
-  }
-  if (immortal.length > 0) problems.push(`these cannot be killed: ${immortal.map(describe).join('; ')}`);
-  remove(family.leader, options.folder);
-  const durationMs = performance.now() - begun;
-  return { file, events: news.events, output: output.text, problems, startedAt, durationMs };
+/** Runs one file, as the program of its process. */
+export function runAlone(file: TestFile, options: ProcessOptions): Promise<FileRun> {
+  return new TestProcess(options, file).run(file);
 }
 
-function wordsOf({ program, nodeOptions }: FileOptions): string[] {
+/** A process for one file, or for several in turn. */
+export class TestProcess {
+  readonly #options: ProcessOptions;
+  readonly #child: ChildProcess;
+  readonly #family: Family;
+  readonly #output: Output;
+  readonly #events: TestEvents;
+  /** Undefined on success. */
+  readonly #exit: Promise<string | undefined>;
+  readonly #closed: Promise<unknown>;
+  /** Undefined for a process with one file. */
+  readonly #asks: Writable | undefined;
+  readonly #files: string[] = [];
+  #isAlive = true;
+  /** Of any file. The exit code tells it too. */
+  #hasFailed = false;
+
+  /** @param alone the only file. Default: several, each given to `run`. */
+  constructor(options: ProcessOptions, alone?: TestFile) {
+    this.#options = options;
+    const marker = nested(options.marker);
+    this.#child = spawn(process.execPath, wordsOf(options, alone?.program ?? inTurn), {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', alone ? 'ignore' : 'pipe'],
+      env: {
+        ...process.env,
+        ...options.env,
+        ...(alone && { TMPDIR: alone.folder }),
+        [markerVariable]: marker,
+      },
+    });
+    const { stdout, stderr, stdio } = this.#child;
+    this.#family = { marker, leader: this.#child.pid ?? -1 };
+    this.#output = new Output([stdout!, stderr!]);
+    this.#events = new TestEvents(stdio[3] as Readable, !alone);
+    this.#exit = exitOf(this.#child);
+    this.#closed = new Promise((resolve) => this.#child.once('close', resolve));
+    if (alone) return;
+    this.#asks = stdio[4] as Writable;
+    // The end of the process tells more.
+    this.#asks.on('error', () => {});
+  }
+
+  /** Whether it can run another file. */
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  /**
+   * Never rejects because of the file. The process ends with it if it was started for this file, is ended by it, or is not as new
+   * after it.
+   */
+  async run({ file, program, folder }: TestFile): Promise<FileRun> {
+    const startedAt = Date.now();
+    const begun = performance.now();
+    const events = this.#events;
+    this.#files.push(file);
+    this.#output.text = '';
+    events.begin();
+    this.#asks?.write(`${JSON.stringify({ program, folder } satisfies FileInTurn)}\n`);
+    const verdict = await this.#unlessOverdue(this.#endOfFile(), begun);
+    const problems: string[] = [];
+    if (verdict !== undefined) {
+      events.close();
+      problems.push(verdict);
+      // Exit handlers of the file may still clean up.
+      this.#child.kill('SIGTERM');
+      await Promise.race([this.#exit, patience()]);
+    }
+    const left = verdict === undefined ? await this.#leftProcesses() : [];
+    if (left.length > 0) this.#isAlive = false;
+    const immortal = this.#isAlive ? [] : await this.#kill();
+
+    this.#hasFailed ||= events.hasFailure;
+    if (events.failure !== undefined) problems.push(events.failure);
+    if (verdict === undefined) {
+      if (left.length > 0) problems.push(`it left processes: ${left.map(describe).join('; ')}`);
+      else if (!this.#isAlive) problems.push(...(await this.#badEnd()));
+      const paths = leftBy(this.#family.leader, folder);
+      if (paths.length > 0) problems.push(`it left files: ${paths.join(' ')}`);
+    }
+    if (immortal.length > 0) problems.push(`these cannot be killed: ${immortal.map(describe).join('; ')}`);
+    remove(this.#family.leader, folder);
+    const durationMs = performance.now() - begun;
+    return { file, events: events.all, output: this.#output.text, problems, startedAt, durationMs };
+  }
+
+  /** Ends a process without a running file. @returns problems that its files left. */
+  async end(): Promise<readonly string[]> {
+    this.#events.begin();
+    this.#asks?.end();
+    const verdict = await this.#unlessOverdue(this.#exit, performance.now());
+    this.#isAlive = false;
+    await this.#kill();
+    const problem = verdict ?? (this.#hasFailed ? undefined : await this.#exit);
+    return problem === undefined ? [] : [`${problem}, after ${this.#files.join(', ')}`];
+  }
+
+  /** Resolves when the file has ended; if the process is then not as new, when that has ended too. */
+  async #endOfFile(): Promise<void> {
+    const isEnded = this.#exit.then(() => false);
+    const isClean = await Promise.race([isEnded, this.#events.ended().then((end) => end.isClean)]);
+    if (this.#asks && isClean) return;
+    this.#asks?.end();
+    await this.#exit;
+    this.#isAlive = false;
+  }
+
+  /** @returns the reason to end the process early. */
+  async #unlessOverdue(end: Promise<unknown>, begun: number): Promise<string | undefined> {
+    const over = new AbortController();
+    const reason = () => reasonToEnd(this.#events, this.#options, begun);
+    const verdict = await Promise.race([end.then(() => undefined), overdue(reason, over.signal)]);
+    over.abort();
+    if (verdict !== undefined) this.#isAlive = false;
+    return verdict;
+  }
+
+  async #leftProcesses(): Promise<FoundProcess[]> {
+    return livingAfter(this.#family, politeMs, this.#isAlive);
+  }
+
+  async #kill(): Promise<FoundProcess[]> {
+    const immortal = await killAll(this.#family);
+    // Every process that could hold the pipes is gone, and their output has been read.
+    await Promise.race([this.#closed, patience()]);
+    for (const stream of this.#child.stdio) stream?.destroy();
+    return immortal;
+  }
+
+  /** What was wrong when the process ended by itself. */
+  async #badEnd(): Promise<string[]> {
+    const { running, isWhole } = this.#events;
+    const ending = await this.#exit;
+    if (running !== '') return [`${ending ?? 'the file ended'}${running}`];
+    if (ending !== undefined && !this.#hasFailed) return [ending];
+    return this.#asks && !isWhole ? ['the file ended its process'] : [];
+  }
+}
+
+function wordsOf({ nodeOptions }: ProcessOptions, program: string): string[] {
   const report = [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'];
   const always = [`--import=${lightHooks}`, `--min-semi-space-size=${roomForNew}`];
   return ['--disable-warning=ExperimentalWarning', ...always, ...nodeOptions, ...report, program];
@@ -159,71 +237,20 @@ function overdue(reason: () => string | undefined, over: AbortSignal): Promise<s
   });
 }
 
-function reasonToEnd(news: News, bounds: Bounds, begun: number, stop: AbortSignal): string | undefined {
+function reasonToEnd(
+  events: TestEvents,
+  { bounds, stop }: ProcessOptions,
+  begun: number,
+): string | undefined {
   const now = performance.now();
-  const { running } = news;
+  const { running } = events;
   if (stop.aborted) return `the run was ended${running}`;
   if (now - begun > bounds.fileMs) return `the file took longer than ${seconds(bounds.fileMs)}${running}`;
-  if (running === '' && now - news.at > bounds.idleMs)
+  if (running === '' && now - events.at > bounds.idleMs)
     return `the file did not end, and no test ran for ${seconds(bounds.idleMs)}`;
-  if (running !== '' && now - news.at > bounds.testMs)
+  if (running !== '' && now - events.at > bounds.testMs)
     return `nothing ended for ${seconds(bounds.testMs)}${running}`;
   return undefined;
-}
-
-/** The events from the reporter. */
-class News {
-  readonly events: TestEvent[] = [];
-  /** Time of the last event. */
-  at = performance.now();
-  readonly #running: { readonly name: string; readonly nesting: number }[] = [];
-  #isClosed = false;
-
-  constructor(source: Readable) {
-    createInterface({ input: source }).on('line', (line) => {
-      const event = parse(line);
-      if (event) this.#take(event);
-    });
-  }
-
-  /** The running tests, as the end of a sentence; empty if none runs. */
-  get running(): string {
-    // node:test reports its root as running after all tests have ended.
-    const names = this.#running.map(({ name }) => (name === '<root>' ? 'hooks of the file' : `"${name}"`));
-    return names.length === 0 ? '' : `, while this was running: ${names.join(', ')}`;
-  }
-
-  get hasFailure(): boolean {
-    return this.events.some(({ type }) => type === 'test:fail');
-  }
-
-  /** Events after the kill do not count. */
-  close(): void {
-    this.#isClosed = true;
-  }
-
-  #take(event: TestEvent): void {
-    if (this.#isClosed) return;
-    this.at = performance.now();
-    const { name, nesting } = event.data;
-    if (event.type === 'start') this.#running.push({ name, nesting });
-    else if (event.type === 'end') this.#leave(name, nesting);
-    else this.events.push(event);
-  }
-
-  #leave(name: string, nesting: number): void {
-    const index = this.#running.findIndex((each) => each.name === name && each.nesting === nesting);
-    if (index >= 0) this.#running.splice(index, 1);
-  }
-}
-
-/** Undefined for half a line, which a dying process may leave. */
-function parse(line: string): TestEvent | undefined {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The output of a file and its children, up to a limit. */

@@ -26,11 +26,11 @@ export function livingOf(family: Family): FoundProcess[] {
   return process.platform === 'linux' ? byProc(family) : byGroup(family);
 }
 
-/** @returns the processes still alive after this time. */
-export async function livingAfter(family: Family, graceMs: number): Promise<FoundProcess[]> {
+/** @returns the processes still alive after this time. @param isLed whether the leader stays. */
+export async function livingAfter(family: Family, graceMs: number, isLed: boolean): Promise<FoundProcess[]> {
   const until = performance.now() + graceMs;
   for (;;) {
-    const living = livingOf(family);
+    const living = livingOf(family).filter(({ pid }) => !isLed || pid !== family.leader);
     if (living.length === 0 || performance.now() > until) return living;
     await sleep(20);
   }

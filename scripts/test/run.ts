@@ -2,22 +2,25 @@
 
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { makePrivateFolder } from '../../packages/transport-quic/src/quiche/private-folder.ts';
 import { cacheFolder } from '../cache-folder.ts';
 import { type BuiltTests, notBuilt } from './build-tests.ts';
-import { type Bounds, type FileRun, runFile, type TestEvent } from './file.ts';
-import { entries } from './left-behind.ts';
+import { type Bounds, type FileRun, runAlone, TestProcess } from './file.ts';
+import { entries, makeFolder } from './left-behind.ts';
 import { eachAtPace, type Pace } from './pace.ts';
 import { memory, placeForFolders } from './place-for-folders.ts';
 import { Report } from './report.ts';
+import type { TestEvent } from './test-events.ts';
 
 export interface RunOptions {
   readonly bounds: Bounds;
   readonly pace: Pace;
   /** Default: the files run without a build. */
   readonly built?: BuiltTests;
+  /** Files that have a process of their own; the others run in turn in a few. Default: all. */
+  readonly isAlone?: (file: string) => boolean;
   /** Node options for each file. */
   readonly nodeOptions: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -35,7 +38,7 @@ const sharedPlaces = new Set([tmpdir(), '/tmp', '/var/tmp', memory]);
 
 /** Prints the output of node:test. @returns whether everything passed. */
 export async function runTests(files: readonly string[], options: RunOptions): Promise<boolean> {
-  const { stop, built = notBuilt } = options;
+  const { stop, built = notBuilt, isAlone = () => true } = options;
   const before = new Set(inSharedPlaces());
   const folder = mkdtempSync(join(placeForFolders(), 'pt-'));
   chmodSync(folder, 0o711);
@@ -43,18 +46,24 @@ export async function runTests(files: readonly string[], options: RunOptions): P
   const report = new Report(options.output);
   let waiting = files.length;
   const named = files.map((file, index) => ({ file, name: `${index + 1}` }));
+  const resting: TestProcess[] = [];
+  const end = async (process: TestProcess) => {
+    for (const problem of await process.end()) report.addProblem('the end of a process', problem);
+  };
   const work = async ({ file, name }: (typeof named)[number]) => {
     waiting -= 1;
-    const own = {
-      ...options,
-      env: { ...compiled, ...built.env, ...options.env },
-      program: built.programOf(file),
-      folder: join(folder, name),
-      marker: `${basename(folder)}-${name}`,
-    };
-    report.add(inSources(await runFile(file, own, stop), built));
+    const env = { ...compiled, ...built.env, ...options.env };
+    const own = { ...options, env, marker: `${basename(folder)}-${name}` };
+    const test = { file, program: resolve(built.programOf(file)), folder: join(folder, name) };
+    makeFolder(test.folder);
+    if (isAlone(file)) return report.add(inSources(await runAlone(test, own), built));
+    const process = resting.pop() ?? new TestProcess(own);
+    report.add(inSources(await process.run(test), built));
+    if (process.isAlive) resting.push(process);
+    if (resting.length > options.pace.least) await end(resting.shift()!);
   };
   await eachAtPace(named, options.pace, work, stop);
+  await Promise.all(resting.map(end));
 
   rmSync(folder, { recursive: true, force: true });
   removeAbandonedFolders();

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';
+import { oncePerFile } from './end-of-file.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** The reason to skip its tests, or false. */
@@ -24,13 +25,12 @@ export interface BadDisk {
   readonly synced?: string;
 }
 
-let library: string | undefined;
+const library = oncePerFile(build);
 
 /** @returns variables for the environment of the process. */
 export function onBadDisk({ syncMs, held, broken, onMain, synced }: BadDisk): Record<string, string> {
-  library ??= build();
   return {
-    LD_PRELOAD: library,
+    LD_PRELOAD: library(),
     ...(syncMs !== undefined && { PALYRA_DISK_SYNC_MS: String(syncMs) }),
     ...(held !== undefined && { PALYRA_DISK_HELD: held }),
     ...(broken !== undefined && { PALYRA_DISK_BROKEN: broken }),

@@ -38,7 +38,12 @@ let isShared = false;
 /** Shares one browser process among the tests of a file. It ends after the last test. */
 export function shareBrowser(): void {
   isShared = true;
-  after(async () => void (await (await shared)?.close()));
+  after(async () => {
+    const browser = shared;
+    isShared = false;
+    shared = undefined;
+    await (await browser)?.close();
+  });
 }
 
 /** A fresh browser profile, without cookies, keys or history. */

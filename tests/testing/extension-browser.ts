@@ -6,40 +6,32 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type BrowserContext, type CDPSession, chromium, type Page } from 'playwright-core';
 import { buildExtension } from '../../packages/extension/build-extension.ts';
+import { oncePerFile } from './end-of-file.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until } from './until.ts';
 
 /** Of the key in the manifest. */
 export const extensionOrigin = 'chrome-extension://mjebnfgflbmipmmabfpgncfdknefemid';
 
-let built: Promise<string> | undefined;
-let permitted: Promise<string> | undefined;
-
 /** The extension as it is shipped. */
-export function shippedExtension(): Promise<string> {
-  built ??= (async () => {
-    const folder = join(temporaryFolder(), 'extension');
-    await buildExtension(folder);
-    return folder;
-  })();
-  return built;
-}
+export const shippedExtension = oncePerFile(async () => {
+  const folder = join(temporaryFolder(), 'extension');
+  await buildExtension(folder);
+  return folder;
+});
 
 /**
  * The extension, with the optional permissions as required ones: the question for them is a window of the browser, which no test
  * can click on. What the person switches on is still off.
  */
-function permittedExtension(): Promise<string> {
-  permitted ??= (async () => {
-    const folder = join(temporaryFolder(), 'extension');
-    cpSync(await shippedExtension(), folder, { recursive: true });
-    const path = join(folder, 'manifest.json');
-    const { optional_permissions: optional, permissions, ...rest } = JSON.parse(readFileSync(path, 'utf8'));
-    writeFileSync(path, JSON.stringify({ ...rest, permissions: [...permissions, ...optional] }));
-    return folder;
-  })();
-  return permitted;
-}
+const permittedExtension = oncePerFile(async () => {
+  const folder = join(temporaryFolder(), 'extension');
+  cpSync(await shippedExtension(), folder, { recursive: true });
+  const path = join(folder, 'manifest.json');
+  const { optional_permissions: optional, permissions, ...rest } = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(path, JSON.stringify({ ...rest, permissions: [...permissions, ...optional] }));
+  return folder;
+});
 
 export class ExtensionBrowser {
   readonly context: BrowserContext;

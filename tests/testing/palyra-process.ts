@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { runRecorded } from '../../packages/cli/src/testing/recorded-run.ts';
+import { oncePerFile } from './end-of-file.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { within } from './until.ts';
 
@@ -212,12 +213,5 @@ export async function configure(home: string, config: object = {}): Promise<void
   );
 }
 
-let compiled: string | undefined;
-
 /** The compile cache that all processes share, because compiling takes half of a start. */
-function compiledFolder(): string {
-  if (compiled === undefined) {
-    compiled = temporaryFolder();
-  }
-  return compiled;
-}
+const compiledFolder = oncePerFile(() => temporaryFolder());

@@ -21,6 +21,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 import { cacheFolder } from '../../scripts/cache-folder.ts';
+import { atEndOfFile } from './end-of-file.ts';
 import { freePort } from './free-port.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until, within } from './until.ts';
@@ -79,7 +80,7 @@ export class PostgresServer {
       `${settings}unix_socket_directories = '${folder}'\n${extra}\n`,
     );
     if (tls) await server.#listenWithTls(tls);
-    process.on('exit', () => server.#server?.kill('SIGKILL'));
+    atEndOfFile(() => server.#server?.kill('SIGKILL'));
     await server.run();
     return server;
   }

@@ -1,6 +1,5 @@
 // The numbers of a daemon in which nothing has happened.
 
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LiveNumbers } from '../metrics.ts';
 
@@ -28,8 +27,8 @@ export const quietDaemon: LiveNumbers = {
     changes: () => 0,
   },
   store: {
-    folder: tmpdir(),
-    file: join(tmpdir(), 'there is no such file'),
+    folder: import.meta.dirname,
+    file: join(import.meta.dirname, 'there is no such file'),
     auditHead: async () => ({ seq: 5, hash: '' }),
     audit: { last: undefined },
   },

@@ -1,0 +1,58 @@
+// Runs test files in turn in one process: most of a short file's processor time is the start of the process and the first use of
+// each function. Each line of descriptor 4 names a file; its end is told on descriptor 3, between the lines of reporter.ts.
+
+import { channel } from 'node:diagnostics_channel';
+import { writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import type { FileEnd } from './test-events.ts';
+
+export interface FileInTurn {
+  readonly program: string;
+  /** The file's TMPDIR. */
+  readonly folder: string;
+}
+
+/** What a file opened may take this long to close. */
+const politeMs = 2_000;
+/** Resident bytes. */
+const mostMemory = 512 * 2 ** 20;
+/** For what the tests of a file share (tests/testing/end-of-file.ts). */
+const fileEnded = channel('palyra.test.file-ended');
+
+/** How many handles and requests are open. */
+const open = () => process.getActiveResourcesInfo().length;
+
+// Both are opened by their first use.
+void [process.stdout, process.stderr];
+const asked = new Socket({ fd: 4, readable: true, writable: false });
+const atFirst = open();
+for await (const line of createInterface({ input: asked })) {
+  const { program, folder } = JSON.parse(line) as FileInTurn;
+  process.env.TMPDIR = folder;
+  const before = JSON.stringify(process.env);
+  await test(program, async () => {
+    await import(pathToFileURL(program).href);
+  });
+  fileEnded.publish(program);
+  const end: FileEnd = { isClean: (await isIdle()) && JSON.stringify(process.env) === before && isSmall() };
+  writeSync(3, `${JSON.stringify({ type: 'file', data: end })}\n`);
+}
+
+/** Whether nothing is open any more. */
+async function isIdle(): Promise<boolean> {
+  const until = performance.now() + politeMs;
+  do {
+    await sleep(5);
+    if (open() <= atFirst) return true;
+  } while (performance.now() < until);
+  return false;
+}
+
+function isSmall(): boolean {
+  return process.memoryUsage.rss() < mostMemory;
+}
