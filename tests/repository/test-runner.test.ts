@@ -1,5 +1,5 @@
-// The runner of `npm test`, on misbehaving test files (tests/testing/bad-files): each is one failed test,
-// and the run continues.
+// The runner of `npm test`, on misbehaving test files (tests/testing/bad-files): each is one failed test, and the run continues. Files
+// run alone, each in its own process, or in turn.
 
 import assert from 'node:assert/strict';
 import { existsSync, rmSync } from 'node:fs';
@@ -43,63 +43,92 @@ const verdicts: Readonly<Record<string, RegExp>> = {
   'stubborn-child': /nothing ended for 5 s, while this was running: "a test whose child ignores SIGTERM"/,
   crashes: /ended by SIGABRT, while this was running: "a test in which the process crashes"/,
   exits: /the file ended, while this was running: "a test that ends the process as if all were well"/,
-  'does-not-load': /the file ended with exit code 1/,
+  'does-not-load': /the file ended with exit code 1|Error: it does not load/,
   'leaves-folder': /it left files: \S+\/left-\w{6}$/m,
   ...(linuxOnly
     ? {}
     : { 'leaves-processes': /it left processes: \d+ sleep 1001; \d+ sleep 1002; \d+ sleep 1003$/m }),
 };
 const bad = Object.keys(verdicts);
-let all: Awaited<ReturnType<typeof runBad>>;
+const ways: readonly (readonly [how: string, options: Partial<RunOptions>])[] = [
+  ['alone', {}],
+  ['in turn', { isAlone: () => false, pace: { least: 3, most: 3 } }],
+];
 
-before(async () => {
-  all = await runBad([...bad, 'passes']);
-});
+for (const [how, way] of ways) {
+  let all: Awaited<ReturnType<typeof runBad>>;
 
-for (const [file, verdict] of Object.entries(verdicts)) {
-  test(`a file that does this is one failed test: ${file}`, () => {
-    const list = all.said.slice(all.said.indexOf('failing tests:'));
-    const told = list.split(/^✖ /m).filter((each) => each.split('\n')[0]!.endsWith(`/${file}.ts`));
-    assert.equal(told.length, 1, all.said);
-    assert.match(told[0]!, verdict);
+  before(async () => {
+    all = await runBad([...bad, 'passes'], way);
+  });
+
+  for (const [file, verdict] of Object.entries(verdicts)) {
+    test(`${how}, a file that does this is one failed test: ${file}`, () => {
+      const list = all.said.slice(all.said.indexOf('failing tests:'));
+      const told = list.split(/^✖ /m).filter((each) => each.split('\n')[0]!.endsWith(`/${file}.ts`));
+      assert.equal(told.length, 1, all.said);
+      assert.match(told[0]!, verdict);
+    });
+  }
+
+  test(`${how}, a file that does not end after its tests is one failed test`, async () => {
+    const bounds = { testMs: 60 * seconds, idleMs: 5 * seconds, fileMs: 120 * seconds };
+    const { isGood, said } = await runBad(['stays-open', 'passes'], { ...way, bounds });
+    assert.equal(isGood, false);
+    assert.match(said, /the file did not end, and no test ran for 5 s/);
+    assert.match(said, /ℹ tests 4\n[\s\S]*ℹ pass 2\nℹ fail 1\n/);
+  });
+
+  test(`${how}, a file that takes too long in all is one failed test`, async () => {
+    const bounds = { testMs: 60 * seconds, idleMs: 60 * seconds, fileMs: 2 * seconds };
+    const { said } = await runBad(['hangs'], { ...way, bounds });
+    assert.match(said, /the file took longer than 2 s/);
+    assert.match(said, /ℹ fail 1\n/);
+  });
+
+  test(`${how}, the run continues after each of them, and ends with the totals in node:test’s format`, () => {
+    assert.equal(all.isGood, false);
+    assert.match(all.said, /✔ a test that passes/);
+    assert.match(all.said, /﹣ a test that is skipped .*# why not/);
+    const totals = all.said.split('\n').slice(-9, -1);
+    const count = (what: string) =>
+      Number(totals.find((each) => each.startsWith(`ℹ ${what} `))?.split(' ')[2]);
+    assert.equal(count('fail'), bad.length, totals.join('\n'));
+    assert.equal(count('skipped'), 1);
+    assert.equal(count('tests'), count('pass') + count('fail') + count('skipped'));
+  });
+
+  test(`${how}, no process and no folder of them is left`, { skip: linuxOnly }, () => {
+    const [folder] = /\S+(?=\/\d+\/left-)/.exec(all.said)!;
+    assert.ok(!existsSync(folder));
+    // Session or parent identify every process of this test. Only this process itself may be left.
+    const living = livingOf({ marker: process.env.PALYRA_TEST_FILE ?? 'none', leader: process.pid });
+    assert.deepEqual(
+      living.filter(({ command }) => /sleep|trap|bad-files|in-turn/.test(command)),
+      [],
+    );
+  });
+
+  test(`${how}, an error that nobody catches fails the test that caused it`, async () => {
+    const { said } = await runBad(['uncaught'], way);
+    assert.match(said, /✖ a test in which a promise is rejected later .*\n +Error: nobody handles it\n/);
+    assert.match(said, /✖ a test in which a timer throws .*\n +Error: nobody catches it\n/);
+    assert.match(said, /ℹ tests 2\n[\s\S]*ℹ fail 2\n/);
   });
 }
 
-test('a file that does not end after its tests is one failed test', async () => {
-  const bounds = { testMs: 60 * seconds, idleMs: 5 * seconds, fileMs: 120 * seconds };
-  const { isGood, said } = await runBad(['stays-open'], { bounds });
-  assert.equal(isGood, false);
-  assert.match(said, /the file did not end, and no test ran for 5 s/);
-  assert.match(said, /ℹ tests 2\n[\s\S]*ℹ pass 1\nℹ fail 1\n/);
-});
-
-test('a file that takes too long in all is one failed test', async () => {
-  const bounds = { testMs: 60 * seconds, idleMs: 60 * seconds, fileMs: 2 * seconds };
-  const { said } = await runBad(['hangs'], { bounds });
-  assert.match(said, /the file took longer than 2 s/);
-  assert.match(said, /ℹ fail 1\n/);
-});
-
-test('the run continues after each of them, and ends with the totals in node:test’s format', () => {
-  assert.equal(all.isGood, false);
-  assert.match(all.said, /✔ a test that passes/);
-  assert.match(all.said, /﹣ a test that is skipped .*# why not/);
-  const totals = all.said.split('\n').slice(-9, -1);
-  const count = (what: string) => Number(totals.find((each) => each.startsWith(`ℹ ${what} `))?.split(' ')[2]);
-  assert.equal(count('fail'), bad.length, totals.join('\n'));
-  assert.equal(count('skipped'), 1);
-  assert.equal(count('tests'), count('pass') + count('fail') + count('skipped'));
-});
-
-test('no process and no folder of them is left', { skip: linuxOnly }, () => {
-  const [folder] = /\S+(?=\/\d+\/left-)/.exec(all.said)!;
-  assert.ok(!existsSync(folder));
-  // Session or parent identify every process of this test. Only this process itself may be left.
-  const living = livingOf({ marker: process.env.PALYRA_TEST_FILE ?? 'none', leader: process.pid });
-  assert.deepEqual(
-    living.filter(({ command }) => /sleep|trap|bad-files/.test(command)),
-    [],
-  );
+test('files that run in turn share a process, until one leaves something or fails', async () => {
+  const way = { isAlone: () => false, pace: { least: 1, most: 1 } };
+  const processesOf = async (files: readonly string[]) => {
+    const { said } = await runBad(files, way);
+    return [...said.matchAll(/^process (\d+)$/gm)].map(([, pid]) => pid);
+  };
+  const [first, next] = await processesOf(['asks-first', 'passes', 'asks-next']);
+  assert.ok(first !== undefined && first === next);
+  for (const between of ['leaves-variable', 'leaves-folder', 'leaves-processes', 'exits', 'does-not-load']) {
+    const [before, behind] = await processesOf(['asks-first', between, 'asks-next']);
+    assert.ok(before !== undefined && behind !== undefined && before !== behind, between);
+  }
 });
 
 test('built files fail like their sources, and the errors name source lines', async () => {
@@ -120,13 +149,6 @@ test('built files fail like their sources, and the errors name source lines', as
     alone.said,
     /Error: in \S+\/tests\/testing\/bad-files\n +at \S+ \(\S+\/bad-files\/fails\.ts:8:\d+\)/,
   );
-});
-
-test('an error that nobody catches fails the test that caused it', async () => {
-  const { said } = await runBad(['uncaught']);
-  assert.match(said, /✖ a test in which a promise is rejected later .*\n +Error: nobody handles it\n/);
-  assert.match(said, /✖ a test in which a timer throws .*\n +Error: nobody catches it\n/);
-  assert.match(said, /ℹ tests 2\n[\s\S]*ℹ fail 2\n/);
 });
 
 test('an interrupted run ends its files with everything they started', {

@@ -3,12 +3,14 @@
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
+import { atEndOfFile } from './end-of-file.ts';
 
 const folder = join(import.meta.dirname, '../../packages/browser/src');
 
 /** @param contents of the entry. @param external modules that are not bundled. @returns JavaScript for a page. */
 export async function bundled(contents: string, external: readonly string[] = []): Promise<Uint8Array> {
+  atEndOfFile(() => void stop());
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: folder, loader: 'ts' },
     bundle: true,

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { stop } from 'esbuild';
 import { type BrowserContext, type CDPSession, chromium, type Page } from 'playwright-core';
 import { buildExtension } from '../../packages/extension/build-extension.ts';
-import { oncePerFile } from './end-of-file.ts';
+import { atEndOfFile, oncePerFile } from './end-of-file.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { until } from './until.ts';
 
@@ -15,6 +16,7 @@ export const extensionOrigin = 'chrome-extension://mjebnfgflbmipmmabfpgncfdknefe
 
 /** The extension as it is shipped. */
 export const shippedExtension = oncePerFile(async () => {
+  atEndOfFile(() => void stop());
   const folder = join(temporaryFolder(), 'extension');
   await buildExtension(folder);
   return folder;

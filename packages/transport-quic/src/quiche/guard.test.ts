@@ -1,7 +1,8 @@
 // A peer keeps sending on streams that were reset here. Without the guard, the library would create unreported streams that keep
 // the data and whose errors end the process.
 
-import { describe, it, type TestContext } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { QuicStream as LibraryStream, QuicServerSession } from '@currentspace/http3';
 import { until } from '../../../../tests/testing/until.ts';
@@ -134,3 +135,16 @@ for (const runtime of ['portable', 'fast'] satisfies QuicheRuntime[]) {
     });
   });
 }
+
+test('an error of a stream whose connection has gone is no error of the server', async () => {
+  const pki = await createPki();
+  const server = loadLibrary().createQuicServer(serverOptions({ tls: pki.serverTls }, 'portable'));
+  const errors: string[] = [];
+  server.on('error', ({ message }) => errors.push(message));
+  const tell = (streamId: number, errorReason: string) =>
+    Reflect.get(server, '_onError').call(server, { connHandle: 1, streamId, meta: { errorReason } });
+  tell(4, 'StreamReset(1346437121)');
+  tell(4, 'stream_writable failed: InvalidStreamState(4)');
+  tell(-1, 'the socket is gone');
+  assert.deepEqual(errors, ['the socket is gone']);
+});

@@ -1,4 +1,4 @@
-// Works around three faults of the library, measured on 0.9.0. With them a peer could end the process, fill its memory or stall
+// Works around four faults of the library, measured on 0.9.0. With them a peer could end the process, fill its memory or stall
 // its own connection:
 // - A stream ends on this side when we reset it or the peer refuses to read it. Data that arrives later makes the library
 //   create a stream that it never reports. That stream keeps all the data, and its error has no listener.
@@ -6,6 +6,7 @@
 //   packet and fails each time. After some fifty such streams, no other stream makes progress.
 // - The error of a session has no listener until the handshake is done. The library does not report such a session either, so
 //   this file makes the server emit the event `handshake`.
+// - Errors of streams whose connection has just gone become errors of the server, although they concern nobody.
 // This file also reports when a client's handshake was done (`watchHandshake`), which the library does not.
 // The workarounds use private methods and fields. A version of the library without them is refused when it is loaded.
 
@@ -49,6 +50,7 @@ export function guardLibrary({ QuicServer, QuicServerSession, QuicClientSession 
 
   const code = toCloseNumber('CANCELLED');
   wrap<Server>(QuicServer, '_onError', (server, event, inner) => {
+    if (event.streamId >= 0 && !server._sessions.has(event.connHandle)) return;
     inner();
     if (isUnwritable(event)) server._eventLoop?.streamClose(event.connHandle, event.streamId, code);
   });

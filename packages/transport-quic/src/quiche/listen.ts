@@ -34,9 +34,6 @@ import { portIsFree, tryBind } from './udp-port.ts';
 /** Time for a client to close the connection itself after it was told the reason, ms. */
 const goawayGraceMs = 200;
 
-/** The library reports these as errors when their connection ends at the same moment. They can be ignored then. */
-const ofStreamThatIsGone = /^stream_\w+ failed: InvalidStreamState/;
-
 export async function listen(options: QuicListenOptions, runtime: QuicheRuntime): Promise<StreamListener> {
   const library = loadLibrary();
   const limits = resolveStreamLimits(options.limits);
@@ -45,9 +42,7 @@ export async function listen(options: QuicListenOptions, runtime: QuicheRuntime)
   if (unbindable) throw cannotListen(options, unbindable);
 
   const server = library.createQuicServer(serverOptions(options, runtime));
-  server.on('error', (error) => {
-    if (!ofStreamThatIsGone.test(error.message)) options.onError?.(error);
-  });
+  server.on('error', (error) => options.onError?.(error));
   const listener = new QuicheListener(server, options, limits);
   try {
     // The library writes and reads its files before its first await.
