@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';
 import type { Readable, Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { FileInTurn } from './files-in-turn.ts';
 import { leftBy, remove } from './left-behind.ts';
@@ -101,6 +101,9 @@ export class TestProcess {
     this.#events = new TestEvents(stdio[3] as Readable, !alone);
     this.#exit = exitOf(this.#child);
     this.#closed = new Promise((resolve) => this.#child.once('close', resolve));
+    void this.#exit.then(() => {
+      this.#isAlive = false;
+    });
     if (alone) return;
     this.#asks = stdio[4] as Writable;
     // The end of the process tells more.
@@ -110,6 +113,11 @@ export class TestProcess {
   /** Whether it can run another file. */
   get isAlive(): boolean {
     return this.#isAlive;
+  }
+
+  /** All that it has run. */
+  get files(): readonly string[] {
+    return this.#files;
   }
 
   /**
@@ -151,25 +159,29 @@ export class TestProcess {
     return { file, events: events.all, output: this.#output.text, problems, startedAt, durationMs };
   }
 
-  /** Ends a process without a running file. @returns problems that its files left. */
-  async end(): Promise<readonly string[]> {
+  /** Ends a process without a running file. @returns what its files left to happen later. */
+  async end(): Promise<string | undefined> {
+    this.#output.text = '';
     this.#events.begin();
     this.#asks?.end();
     const verdict = await this.#unlessOverdue(this.#exit, performance.now());
-    this.#isAlive = false;
     await this.#kill();
+    if (this.#options.stop.aborted) return undefined;
     const problem = verdict ?? (this.#hasFailed ? undefined : await this.#exit);
-    return problem === undefined ? [] : [`${problem}, after ${this.#files.join(', ')}`];
+    return problem && `${problem}\n${this.#output.text}`;
   }
 
   /** Resolves when the file has ended; if the process is then not as new, when that has ended too. */
   async #endOfFile(): Promise<void> {
     const isEnded = this.#exit.then(() => false);
     const isClean = await Promise.race([isEnded, this.#events.ended().then((end) => end.isClean)]);
-    if (this.#asks && isClean) return;
+    if (this.#asks && isClean) {
+      // Its output is in the other pipes, which are read in this turn or the next.
+      await turn();
+      return turn();
+    }
     this.#asks?.end();
     await this.#exit;
-    this.#isAlive = false;
   }
 
   /** @returns the reason to end the process early. */
@@ -198,9 +210,9 @@ export class TestProcess {
   async #badEnd(): Promise<string[]> {
     const { running, isWhole } = this.#events;
     const ending = await this.#exit;
-    if (running !== '') return [`${ending ?? 'the file ended'}${running}`];
+    if (running !== '') return [`${ending ?? 'its process ended'}${running}`];
     if (ending !== undefined && !this.#hasFailed) return [ending];
-    return this.#asks && !isWhole ? ['the file ended its process'] : [];
+    return this.#asks && !isWhole ? ['its process ended'] : [];
   }
 }
 
@@ -218,10 +230,11 @@ function nested(marker: string): string {
 /** Undefined on success. */
 function exitOf(child: ChildProcess): Promise<string | undefined> {
   return new Promise((resolve) => {
-    child.once('error', (error) => resolve(`the file could not be started: ${error.message}`));
+    child.once('error', (error) => resolve(`its process could not be started: ${error.message}`));
     child.once('exit', (code, signal) => {
       if (code === 0) resolve(undefined);
-      else resolve(signal ? `the file was ended by ${signal}` : `the file ended with exit code ${code}`);
+      else
+        resolve(signal ? `its process was ended by ${signal}` : `its process ended with exit code ${code}`);
     });
   });
 }

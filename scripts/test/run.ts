@@ -48,7 +48,8 @@ export async function runTests(files: readonly string[], options: RunOptions): P
   const named = files.map((file, index) => ({ file, name: `${index + 1}` }));
   const resting: TestProcess[] = [];
   const end = async (process: TestProcess) => {
-    for (const problem of await process.end()) report.addProblem('the end of a process', problem);
+    const problem = await process.end();
+    if (problem !== undefined) report.addProblem(process.files.join(' '), problem);
   };
   const work = async ({ file, name }: (typeof named)[number]) => {
     waiting -= 1;
@@ -57,7 +58,9 @@ export async function runTests(files: readonly string[], options: RunOptions): P
     const test = { file, program: resolve(built.programOf(file)), folder: join(folder, name) };
     makeFolder(test.folder);
     if (isAlone(file)) return report.add(inSources(await runAlone(test, own), built));
-    const process = resting.pop() ?? new TestProcess(own);
+    const rested = resting.pop();
+    if (rested && !rested.isAlive) await end(rested);
+    const process = rested?.isAlive ? rested : new TestProcess(own);
     report.add(inSources(await process.run(test), built));
     if (process.isAlive) resting.push(process);
     if (resting.length > options.pace.least) await end(resting.shift()!);

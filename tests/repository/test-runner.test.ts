@@ -42,8 +42,8 @@ const verdicts: Readonly<Record<string, RegExp>> = {
   spins: /nothing ended for 5 s, while this was running: "a test that spins for ever"/,
   'stubborn-child': /nothing ended for 5 s, while this was running: "a test whose child ignores SIGTERM"/,
   crashes: /ended by SIGABRT, while this was running: "a test in which the process crashes"/,
-  exits: /the file ended, while this was running: "a test that ends the process as if all were well"/,
-  'does-not-load': /the file ended with exit code 1|Error: it does not load/,
+  exits: /its process ended, while this was running: "a test that ends the process as if all were well"/,
+  'does-not-load': /its process ended with exit code 1|Error: it does not load/,
   'leaves-folder': /it left files: \S+\/left-\w{6}$/m,
   ...(linuxOnly
     ? {}
@@ -125,10 +125,21 @@ test('files that run in turn share a process, until one leaves something or fail
   };
   const [first, next] = await processesOf(['asks-first', 'passes', 'asks-next']);
   assert.ok(first !== undefined && first === next);
-  for (const between of ['leaves-variable', 'leaves-folder', 'leaves-processes', 'exits', 'does-not-load']) {
+  for (const between of ['leaves-variable', 'leaves-processes', 'exits']) {
     const [before, behind] = await processesOf(['asks-first', between, 'asks-next']);
     assert.ok(before !== undefined && behind !== undefined && before !== behind, between);
   }
+});
+
+test('what a file that runs in turn leaves to happen later is one failed test, and not one of the next file', async () => {
+  const { said } = await runBad(['fails-later', 'asks-first', 'hangs', 'asks-next'], {
+    isAlone: (file) => file.endsWith('hangs.ts'),
+    pace: { least: 1, most: 1 },
+  });
+  assert.match(said, /✔ a first test that finds nothing/);
+  assert.match(said, /✔ a next test that finds nothing/);
+  assert.match(said, /✖ \S+fails-later.ts \S+asks-first.ts\n +its process was ended by SIGABRT/);
+  assert.match(said, /ℹ fail 2\n/);
 });
 
 test('built files fail like their sources, and the errors name source lines', async () => {
