@@ -11,7 +11,7 @@ import { AdminService, dialAdmin, dialPairing, pairingPeer, reachNode } from '@p
 import { ConsoleClient } from '../../tests/testing/console-client.ts';
 import { makeDevice } from '../../tests/testing/sample-device.ts';
 import { BenchDaemon } from '../daemon-process.ts';
-import { FleetProcess } from '../fleet.ts';
+import { FleetProcess, type Live } from '../fleet.ts';
 import type { Figures, Progress } from '../measure.ts';
 import { newDevice } from '../pair.ts';
 import { type Grow, type Growth, growthFigure, growthOf, growthsOf, share } from './growth.ts';
@@ -36,17 +36,34 @@ export async function soakWork(progress: Progress): Promise<Figures> {
 }
 
 async function renew(name: string, progress: Progress): Promise<Growth> {
-  const count = Math.round(renewals * share);
-  await using daemon = await FleetProcess.start(Math.ceil(count / renewalsEach));
-  const fleet = await daemon.dialAll(lanes);
+  const devices = lanes * Math.ceil(Math.round(renewals * share) / renewalsEach / lanes);
+  await using daemon = await FleetProcess.start(devices);
   const measured = { memory: () => daemon.ask('memory'), resident: () => daemon.residentBytes() };
+  const connected = new Map<number, { readonly live: Promise<Live>; last: Promise<unknown>; left: number }>();
+  // As many devices as lanes take turns until they have all their renewals. Then others connect.
   const round = async (index: number) => {
-    const live = fleet[index % fleet.length]!;
-    live.newest = await renewCertificate(live.device, live.enrollment, live.renew);
+    const device = (index % lanes) + lanes * Math.floor(index / (lanes * renewalsEach));
+    const dialled = connected.get(device) ?? begin(device);
+    const { live } = dialled;
+    const renewed = dialled.last.then(async () => {
+      const { device, enrollment, renew } = await live;
+      return renewCertificate(device, enrollment, renew);
+    });
+    dialled.last = renewed.catch(() => {});
+    dialled.left -= 1;
+    if (dialled.left === 0) {
+      connected.delete(device);
+      await dialled.last;
+      (await live).close();
+    }
+    await renewed;
   };
-  const growth = await growthOf(measured, { name, all: renewals, lanes, round }, progress);
-  for (const { close } of fleet) close();
-  return growth;
+  const begin = (device: number) => {
+    const dialled = { live: daemon.dial(device), last: Promise.resolve(), left: renewalsEach };
+    connected.set(device, dialled);
+    return dialled;
+  };
+  return growthOf(measured, { name, all: renewals, lanes, round }, progress);
 }
 
 interface Begun {
