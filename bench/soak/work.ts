@@ -63,7 +63,8 @@ async function renew(name: string, progress: Progress): Promise<Growth> {
     connected.set(device, dialled);
     return dialled;
   };
-  return growthOf(measured, { name, all: renewals, lanes, round }, progress);
+  // The daemon lives as long as this function.
+  return await growthOf(measured, { name, all: renewals, lanes, round }, progress);
 }
 
 interface Begun {
