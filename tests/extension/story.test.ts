@@ -9,6 +9,7 @@ import { DaemonProcess } from '../testing/daemon-process.ts';
 import { ExtensionBrowser, extensionOrigin, pairIn, switchOn } from '../testing/extension-browser.ts';
 import { freePort } from '../testing/free-port.ts';
 import { answer, configure, failure, palyra } from '../testing/palyra-process.ts';
+import { variants } from '../testing/soak.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { until } from '../testing/until.ts';
 import { missing, startNginx } from '../testing/web-server.ts';
@@ -44,8 +45,11 @@ const ways = {
   },
 };
 
-for (const [name, way] of Object.entries(ways)) {
-  const skip = name === 'through nginx' && missing('nginx', 'nginx-light');
+const withoutNginx = missing('nginx', 'nginx-light');
+const tested = withoutNginx ? 'with nothing in between' : 'through nginx';
+
+for (const [name, way] of variants(Object.entries(ways), ([each]) => each === tested)) {
+  const skip = name === 'through nginx' && withoutNginx;
   test(`a browser lives as a device, ${name}`, { skip }, async (t) => {
     const home = temporaryFolder();
     const webPort = await freePort();

@@ -12,6 +12,7 @@ import { FleetForTests, missingPostgres } from '../testing/fleet.ts';
 import { onlyAt } from '../testing/only-at.ts';
 import type { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
+import { variants } from '../testing/soak.ts';
 import { json, parsed, TestAgent } from '../testing/test-agent.ts';
 import { until, within } from '../testing/until.ts';
 
@@ -28,7 +29,8 @@ async function play(fleet: FleetForTests, t: TestContext, capabilities: Record<s
   return { daemons, device, enrollment, agent, deviceId };
 }
 
-for (const listens of [true, false])
+// Without notifications every daemon has to ask.
+for (const listens of variants([true, false], (each) => !each))
   describe(`a call to a device at another daemon, ${listens ? 'with' : 'without'} notifications`, {
     skip: missingPostgres,
   }, () => {

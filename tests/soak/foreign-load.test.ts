@@ -7,7 +7,7 @@ import { defaultHttp2Limits } from '@palyra/rpc/transport';
 import { grpcGo, grpcio, type Outcomes, runForeign, type Setup } from '../testing/foreign-clients.ts';
 import { TestDaemon } from '../testing/running-daemon.ts';
 import { makeDevice, pair } from '../testing/sample-device.ts';
-import { soakTest } from '../testing/soak.ts';
+import { soakTest, variants } from '../testing/soak.ts';
 import { longestWaitMs } from '../testing/until.ts';
 
 const status = `/${NodeService.typeName}/${NodeService.method.status.name}`;
@@ -30,7 +30,8 @@ async function noneFails(t: TestContext, client: typeof grpcGo, longestMs: numbe
 }
 
 for (const client of [grpcGo, grpcio]) {
-  for (const workers of [1, streamsPerSession, streamsPerSession + waitingStreams]) {
+  const loads = [1, streamsPerSession, streamsPerSession + waitingStreams];
+  for (const workers of variants(loads, (each) => each !== streamsPerSession)) {
     soakTest(
       `${client.name} calls without a pause, ${workers} at one time, and no call fails`,
       { rounds: seconds, tested: 1, skip: client.skip },
