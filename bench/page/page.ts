@@ -74,6 +74,10 @@ collections of garbage 2 %, and everything else of ours, from the limits per sou
 A renewal on a new connection takes as long as three or four handshakes: beside its own, there are two verifications and a
 signature, eight rows with their sync, an HTTP/2 session, and a call.
 
+Resident memory goes up and down by 20 to 30 MiB where nothing is kept, because V8, its threads and malloc keep pages that they
+gave out once. What lives was counted beside (November 2026): in 21,000 connections over WebSockets the objects of V8 grew by 0.45
+MiB, which was compiled code, and in 8,000 the bytes in use by malloc went from 17.0 to 16.7 MiB.
+
 ## Plots
 
 ${plotted.map((name) => plotSection(name, figures[name]!)).join('\n\n')}
