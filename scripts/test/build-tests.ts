@@ -19,12 +19,19 @@ export interface BuiltTests {
   readonly env: Readonly<Record<string, string>>;
   /** @returns the program for a test file: the file itself if it was not built. */
   readonly programOf: (file: string) => string;
+  /** @returns the part of the build that the file loads. A process with two parts would have two copies of our modules. */
+  readonly partOf: (file: string) => string;
   /** @returns the text, such as a stack trace, with source positions instead of positions in the build. */
   readonly inSources: (text: string) => string;
 }
 
 /** For files that run without a build. */
-export const notBuilt: BuiltTests = { env: {}, programOf: (file) => file, inSources: (text) => text };
+export const notBuilt: BuiltTests = {
+  env: {},
+  programOf: (file) => file,
+  partOf: () => '',
+  inSources: (text) => text,
+};
 
 /**
  * Throws if a file does not compile or imports a missing module.
@@ -50,6 +57,7 @@ export async function buildTests(files: readonly string[], folder: string): Prom
   return {
     env: { PALYRA_TEST_BUILT: folder },
     programOf: (file) => (built.has(nameOf(file)) ? join(folder, `${nameOf(file)}.js`) : file),
+    partOf: (file) => (isOfPackage(file) ? 'of-packages' : 'of-all'),
     inSources: (text) => inSources(text, folder),
   };
 }

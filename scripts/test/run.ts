@@ -46,7 +46,7 @@ export async function runTests(files: readonly string[], options: RunOptions): P
   const report = new Report(options.output);
   let waiting = files.length;
   const named = files.map((file, index) => ({ file, name: `${index + 1}` }));
-  const resting: TestProcess[] = [];
+  const restingBy = new Map<string, TestProcess[]>();
   const end = async (process: TestProcess) => {
     const problem = await process.end();
     if (problem !== undefined) report.addProblem(process.files.join(' '), problem);
@@ -58,6 +58,9 @@ export async function runTests(files: readonly string[], options: RunOptions): P
     const test = { file, program: resolve(built.programOf(file)), folder: join(folder, name) };
     makeFolder(test.folder);
     if (isAlone(file)) return report.add(inSources(await runAlone(test, own), built));
+    const part = built.partOf(file);
+    const resting = restingBy.get(part) ?? [];
+    restingBy.set(part, resting);
     const rested = resting.pop();
     if (rested && !rested.isAlive) await end(rested);
     const process = rested?.isAlive ? rested : new TestProcess(own);
@@ -66,7 +69,7 @@ export async function runTests(files: readonly string[], options: RunOptions): P
     if (resting.length > options.pace.least) await end(resting.shift()!);
   };
   await eachAtPace(named, options.pace, work, stop);
-  await Promise.all(resting.map(end));
+  await Promise.all([...restingBy.values()].flat().map(end));
 
   rmSync(folder, { recursive: true, force: true });
   removeAbandonedFolders();

@@ -8,7 +8,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { cacheFolder } from '../../scripts/cache-folder.ts';
-import { buildTests } from '../../scripts/test/build-tests.ts';
+import { buildTests, notBuilt } from '../../scripts/test/build-tests.ts';
 import { livingOf } from '../../scripts/test/processes.ts';
 import { type RunOptions, runTests } from '../../scripts/test/run.ts';
 import { until } from '../testing/until.ts';
@@ -117,10 +117,10 @@ for (const [how, way] of ways) {
   });
 }
 
-test('files that run in turn share a process, until one leaves something or fails', async () => {
+test('files that run in turn share a process, until one leaves something or fails, or the next is of another part of the build', async () => {
   const way = { isAlone: () => false, pace: { least: 1, most: 1 } };
-  const processesOf = async (files: readonly string[]) => {
-    const { said } = await runBad(files, way);
+  const processesOf = async (files: readonly string[], built = notBuilt) => {
+    const { said } = await runBad(files, { ...way, built });
     return [...said.matchAll(/^process (\d+)$/gm)].map(([, pid]) => pid);
   };
   const [first, next] = await processesOf(['asks-first', 'passes', 'asks-next']);
@@ -129,6 +129,11 @@ test('files that run in turn share a process, until one leaves something or fail
     const [before, behind] = await processesOf(['asks-first', between, 'asks-next']);
     assert.ok(before !== undefined && behind !== undefined && before !== behind, between);
   }
+  const [ofPart, ofAnother] = await processesOf(['asks-first', 'asks-next'], {
+    ...notBuilt,
+    partOf: (file) => file,
+  });
+  assert.ok(ofPart !== undefined && ofAnother !== undefined && ofPart !== ofAnother);
 });
 
 test('what a file that runs in turn leaves to happen later is one failed test, and not one of the next file', async () => {
