@@ -34,6 +34,7 @@ const atFirst = open();
 for await (const line of createInterface({ input: asked })) {
   const { program, folder } = JSON.parse(line) as FileInTurn;
   process.env.TMPDIR = folder;
+  process.argv[1] = program;
   const before = variables();
   await test(program, async () => {
     await import(pathToFileURL(program).href);

@@ -41,6 +41,7 @@ export function soakTest(
   { rounds, tested = Math.ceil(rounds / 10), skip = false }: SoakOptions,
   play: (t: TestContext, rounds: Rounds) => Promise<void>,
 ): void {
+  const source = sourceOf(process.argv[1] ?? '');
   const count = told === undefined ? tested : told === '' ? rounds : Number(told);
   test(name, { skip }, async (t) => {
     const seed = givenSeed === undefined ? randomInt(2 ** 32) : Number(givenSeed);
@@ -48,8 +49,15 @@ export function soakTest(
     try {
       await play(t, { count, share: count / rounds, random: new Random(seed), seed });
     } catch (cause) {
-      const again = `npm run soak -- --rounds=${count} --seed=${seed} ${relative('', t.filePath ?? '')}`;
+      const again = `npm run soak -- --rounds=${count} --seed=${seed} ${relative('', source)}`;
       throw new Error(`To draw the same again: ${again}`, { cause });
     }
   });
+}
+
+/** @returns the test file of its build (scripts/test/build-tests.ts), or the file itself. */
+function sourceOf(program: string): string {
+  const folder = process.env.PALYRA_TEST_BUILT;
+  if (folder === undefined || !program.startsWith(folder)) return program;
+  return relative(folder, program).replace(/\.js$/, '.ts');
 }

@@ -89,11 +89,19 @@ export async function openSharedDatabase(
     onError,
     ...(known && { seen: known.seen }),
   });
-  const remember = async () => {
-    const { seen } = registry;
-    if (seen.hash === memory.seen.hash) return;
-    memory = { ...memory, seen };
-    await writeFleetFile(paths, memory);
+  let written = Promise.resolve();
+  /** One after the other, because each removes what an earlier one may have left half done. */
+  const remember = () => {
+    const next = written
+      .catch(() => {})
+      .then(async () => {
+        const { seen } = registry;
+        if (seen.hash === memory.seen.hash) return;
+        await writeFleetFile(paths, { ...memory, seen });
+        memory = { ...memory, seen };
+      });
+    written = next;
+    return next;
   };
   try {
     // Channels of an earlier run.
