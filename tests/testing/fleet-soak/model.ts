@@ -29,6 +29,8 @@ interface Known {
   enrollment: PairedEnrollment;
   standing: 'good' | 'refused' | 'unknown';
   role: 'device' | 'operator' | 'unknown';
+  /** A request that was given up may still arrive. */
+  mayBeLate: boolean;
   /** Goes up at the beginning and the end of each change. Odd while one is under way. */
   version: number;
 }
@@ -37,6 +39,8 @@ type Outcome<T> = { readonly value: T } | Failure;
 
 interface Failure {
   readonly code: string;
+  /** Whether nobody waited for the answer any longer. */
+  readonly isGivenUp?: boolean;
   readonly error?: unknown;
 }
 
@@ -126,28 +130,44 @@ export class FleetModel {
     });
     this.#count('paired', outcome);
     if ('value' in outcome)
-      this.#devices.push({ device, enrollment: outcome.value, standing: 'good', role: 'device', version: 0 });
+      this.#devices.push({
+        device,
+        enrollment: outcome.value,
+        standing: 'good',
+        role: 'device',
+        mayBeLate: false,
+        version: 0,
+      });
   }
 
   async #call(known: Known): Promise<void> {
     const { standing, version, enrollment } = known;
     const outcome = await this.#status(this.#any(), enrollment);
     this.#count(standing === 'good' ? 'called' : 'called in vain', outcome);
+    this.#mayBeCopy(known, enrollment, outcome);
     if ('value' in outcome) assert.notEqual(standing, 'refused', 'accepted after the acknowledgement');
     else if (!isAway(outcome)) this.#mayBeRefused(known, version, standing !== 'good', outcome);
   }
 
   async #callAsOperator(known: Known): Promise<void> {
-    const { role, version, standing } = known;
-    const outcome = await this.#over(this.#any(), known.enrollment, (connection) =>
+    const { role, version, standing, enrollment } = known;
+    const outcome = await this.#over(this.#any(), enrollment, (connection) =>
       createClient(AdminService, connection.transport).getStatus({}),
     );
     this.#count(`called as ${role}`, outcome);
+    this.#mayBeCopy(known, enrollment, outcome);
     if ('value' in outcome) {
       if (known.version === version) assert.notEqual(role, 'device', 'the role had ended');
       assert.notEqual(standing, 'refused');
     } else if (!isAway(outcome))
       this.#mayBeRefused(known, version, standing !== 'good' || role !== 'operator', outcome);
+  }
+
+  /** A request that arrives with a certificate that was replaced meanwhile looks like one of a copy. */
+  #mayBeCopy(known: Known, used: PairedEnrollment, outcome: Outcome<unknown>): void {
+    if ('value' in outcome) return;
+    if (outcome.isGivenUp) known.mayBeLate = true;
+    if (known.enrollment !== used && known.standing === 'good') known.standing = 'unknown';
   }
 
   /** A refusal needs a reason: one from before the call, or a change that was under way. */
@@ -194,6 +214,7 @@ export class FleetModel {
     this.#count('renewed', renewed);
     if (!('value' in renewed)) return false;
     known.enrollment = renewed.value;
+    if (known.mayBeLate && known.standing === 'good') known.standing = 'unknown';
     const used = await this.#status(this.#any(), renewed.value);
     if (!('value' in used) && !isAway(used))
       throw new Error('a new certificate is refused', { cause: used.error });
@@ -244,7 +265,7 @@ const isAway = ({ code }: Failure): boolean => away.includes(code) || unknown.in
 
 async function attempt<T>(work: () => Promise<T>): Promise<Outcome<T>> {
   const waiting = new AbortController();
-  const tooLate = sleep(patienceMs, { code: 'UNREACHABLE' }, { signal: waiting.signal });
+  const tooLate = sleep(patienceMs, { code: 'UNREACHABLE', isGivenUp: true }, { signal: waiting.signal });
   tooLate.catch(() => {});
   try {
     return await Promise.race([work().then((value) => ({ value }), failed), tooLate]);
