@@ -3,8 +3,8 @@
 import type { Writable } from 'node:stream';
 import { spec } from 'node:test/reporters';
 import { inspect } from 'node:util';
-import type { FileRun } from './file.ts';
 import type { TestEvent } from './test-events.ts';
+import type { FileRun } from './test-process.ts';
 
 export class Report {
   readonly #spec = new spec();

@@ -7,12 +7,13 @@ import type { Writable } from 'node:stream';
 import { makePrivateFolder } from '../../packages/transport-quic/src/quiche/private-folder.ts';
 import { cacheFolder } from '../cache-folder.ts';
 import { type BuiltTests, notBuilt } from './build-tests.ts';
-import { type Bounds, type FileRun, runAlone, TestProcess } from './file.ts';
 import { entries, makeFolder } from './left-behind.ts';
 import { eachAtPace, type Pace } from './pace.ts';
 import { memory, placeForFolders } from './place-for-folders.ts';
+import { ProcessPool } from './process-pool.ts';
 import { Report } from './report.ts';
 import type { TestEvent } from './test-events.ts';
+import { type Bounds, type FileRun, runAlone } from './test-process.ts';
 
 export interface RunOptions {
   readonly bounds: Bounds;
@@ -46,30 +47,20 @@ export async function runTests(files: readonly string[], options: RunOptions): P
   const report = new Report(options.output);
   let waiting = files.length;
   const named = files.map((file, index) => ({ file, name: `${index + 1}` }));
-  const restingBy = new Map<string, TestProcess[]>();
-  const end = async (process: TestProcess) => {
-    const problem = await process.end();
-    if (problem !== undefined) report.addProblem(process.files.join(' '), problem);
-  };
+  const pool = new ProcessPool(options.pace.least, (ofFiles, problem) =>
+    report.addProblem(ofFiles.join(' '), built.inSources(problem)),
+  );
   const work = async ({ file, name }: (typeof named)[number]) => {
     waiting -= 1;
     const env = { ...compiled, ...built.env, ...options.env };
     const own = { ...options, env, marker: `${basename(folder)}-${name}` };
     const test = { file, program: resolve(built.programOf(file)), folder: join(folder, name) };
     makeFolder(test.folder);
-    if (isAlone(file)) return report.add(inSources(await runAlone(test, own), built));
-    const part = built.partOf(file);
-    const resting = restingBy.get(part) ?? [];
-    restingBy.set(part, resting);
-    const rested = resting.pop();
-    if (rested && !rested.isAlive) await end(rested);
-    const process = rested?.isAlive ? rested : new TestProcess(own);
-    report.add(inSources(await process.run(test), built));
-    if (process.isAlive) resting.push(process);
-    if (resting.length > options.pace.least) await end(resting.shift()!);
+    const run = isAlone(file) ? await runAlone(test, own) : await pool.run(test, built.partOf(file), own);
+    report.add(inSources(run, built));
   };
   await eachAtPace(named, options.pace, work, stop);
-  await Promise.all([...restingBy.values()].flat().map(end));
+  await pool.end();
 
   rmSync(folder, { recursive: true, force: true });
   removeAbandonedFolders();
