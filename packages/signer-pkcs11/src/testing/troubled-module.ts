@@ -1,7 +1,7 @@
 // SoftHSM behind a module that can be slow, hang, crash or lie, as the test sets. Compiled for the test.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { softhsmModule } from './soft-token.ts';
@@ -14,6 +14,8 @@ export class TroubledModule {
   readonly env: Readonly<Record<string, string>>;
   readonly #control: string;
   readonly #log: string;
+  /** The end of the log at the last query. */
+  #seen = 0;
 
   constructor(folder: string) {
     this.path = join(folder, 'troubled.so');
@@ -24,6 +26,7 @@ export class TroubledModule {
     execFileSync('cc', ['-shared', '-fPIC', '-o', this.path, '-I', includes, source, '-ldl']);
     this.env = { TROUBLED_MODULE: softhsmModule, TROUBLED_CONTROL: this.#control, TROUBLED_LOG: this.#log };
     this.be({});
+    writeFileSync(this.#log, '');
   }
 
   /** @param trouble the fault for each function, by its name in troubled-module.c. */
@@ -34,13 +37,10 @@ export class TroubledModule {
 
   /** The number of calls of this function since the last query. */
   calls(name: string): number {
-    let text = '';
-    try {
-      text = readFileSync(this.#log, 'utf8');
-    } catch {
-      // No function was called yet.
-    }
-    rmSync(this.#log, { force: true });
-    return text.split('\n').filter((each) => each === name).length;
+    // The module adds lines meanwhile.
+    const text = readFileSync(this.#log, 'utf8');
+    const since = text.slice(this.#seen);
+    this.#seen = text.length;
+    return since.split('\n').filter((each) => each === name).length;
   }
 }
