@@ -16,6 +16,7 @@ const needed: readonly (readonly [command: string, debian: string])[] = [
   ['openssl', 'openssl'],
   ['curl', 'curl'],
   ['chromium', 'chromium'],
+  ['chromium-headless-shell', 'chromium-headless-shell'],
   ['faketime', 'faketime'],
   ['ip', 'iproute2'],
   ['nginx', 'nginx-light'],

@@ -18,7 +18,7 @@ import { HeldClock, minute } from '../testing/held-clock.ts';
 import { answer, makeHome, PalyraProcess } from '../testing/palyra-process.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from '../testing/sample-device.ts';
 
-shareBrowser();
+shareBrowser('chromium');
 
 test('from the login link to a revoked device, on one page that is never reloaded', async (t) => {
   const { daemon, browser, page } = await startConsole(t);
