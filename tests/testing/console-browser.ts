@@ -12,7 +12,8 @@ import {
 import { TestDaemon, type TestDaemonOptions } from './running-daemon.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
-const executablePath = '/usr/bin/chromium-headless-shell';
+type Program = 'chromium' | 'chromium-headless-shell';
+
 const args = [
   '--no-sandbox',
   '--disable-gpu',
