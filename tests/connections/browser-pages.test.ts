@@ -15,6 +15,7 @@ shareBrowser();
 declare const palyra: typeof import('../../packages/browser/src/index.ts') &
   typeof import('../../packages/browser/src/serve.ts') & {
     createClient: typeof import('@connectrpc/connect').createClient;
+    runCapability: typeof import('../../packages/agent/src/capability.ts').runCapability;
   };
 type DaemonConnection = import('../../packages/browser/src/index.ts').DaemonConnection;
 declare let connection: DaemonConnection;
@@ -246,4 +247,21 @@ test('a new identity for one daemon changes nothing for another one', async (t) 
     await serialOf(late);
     await late.close();
   }
+});
+
+test('a capability that rejects when the time is over has timed out, and not failed', async (t) => {
+  const { open } = await startPages(t);
+  const page = await open();
+  // A page, other than Node, runs the reactions of promises between two listeners of one event.
+  const code = await page.evaluate(async () => {
+    const rejects: import('../../packages/agent/src/capability.ts').Capability = ({ signal }) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('it stopped')));
+      });
+    const known = new Map([['it', rejects]]);
+    const { signal } = new AbortController();
+    const call = palyra.runCapability(known, 'it', new Uint8Array(), 1, signal, new Set());
+    return call.catch((error) => error.code);
+  });
+  assert.equal(code, 'CAPABILITY_TIMEOUT');
 });

@@ -28,6 +28,7 @@ const entry = `
 export * from './index.ts';
 export { serveDaemon } from './serve.ts';
 export { createClient } from '@connectrpc/connect';
+export { runCapability } from '../../agent/src/capability.ts';
 `;
 const page = `<!doctype html><title>device</title><link rel="icon" href="data:,"><script type="module">
 const hours = Number(new URLSearchParams(location.search).get('hours') ?? 0);

@@ -45,7 +45,12 @@ export async function runCapability(
   working.add(work);
   const over = () => working.delete(work);
   work.then(over, over);
-  const output = await Promise.race([work, aborted(signal, timeout, timeoutMs)]).catch((cause) => {
+  const output = await Promise.race([work, aborted(signal)]).catch((cause) => {
+    // A capability that ends with the call may reject first.
+    if (timeout.aborted)
+      throw new IdentityError('CAPABILITY_TIMEOUT', `It did not end within ${timeoutMs} ms.`, { cause });
+    if (canceled.aborted)
+      throw new IdentityError('CAPABILITY_CANCELED', 'The caller ended the call.', { cause });
     if (cause instanceof IdentityError) throw cause;
     throw new IdentityError('CAPABILITY_FAILED', `${name} failed: ${reasonOf(cause)}`, { cause });
   });
@@ -65,15 +70,9 @@ async function outputOf(capability: Capability, call: CapabilityCall): Promise<U
   return output;
 }
 
-function aborted(signal: AbortSignal, timeout: AbortSignal, timeoutMs: number): Promise<never> {
+function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
-    const stop = () =>
-      reject(
-        timeout.aborted
-          ? new IdentityError('CAPABILITY_TIMEOUT', `It did not end within ${timeoutMs} ms.`)
-          : new IdentityError('CAPABILITY_CANCELED', 'The caller ended the call.'),
-      );
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
 }
