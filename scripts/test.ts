@@ -75,7 +75,13 @@ const bounds = {
 };
 const nodeOptions = words.filter((each) => each.startsWith('--'));
 /** Long files run first, so that no processor idles at the end. */
-const patterns = ['tests/soak/*.test.ts', 'tests/!(soak|installed)/*.test.ts', 'packages/*/src/**/*.test.ts'];
+const patterns = [
+  'tests/soak/*.test.ts',
+  'tests/connections/*.test.ts',
+  'packages/{signer-pkcs11,transport-*}/src/**/*.test.ts',
+  'tests/!(soak|installed|connections)/*.test.ts',
+  'packages/!(signer-pkcs11|transport-*)/src/**/*.test.ts',
+];
 /** They change what a process loads first. */
 const alone = new Set(['tests/connections/no-quic.test.ts']);
 const files = given.length > 0 ? given : patterns.flatMap((pattern) => globSync(pattern).sort());

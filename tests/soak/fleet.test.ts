@@ -16,7 +16,7 @@ const fleet = missingPostgres ? undefined : new FleetForTests();
 
 soakTest(
   'a fleet loses nothing that it acknowledged and accepts nothing that it refused, whatever is killed, paused or cut',
-  { rounds: 500, skip: missingPostgres },
+  { rounds: 500, tested: 20, skip: missingPostgres },
   async (t, { count, random }) => {
     assert.ok(fleet);
     const { server } = fleet;
