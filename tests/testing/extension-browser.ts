@@ -66,6 +66,7 @@ export class ExtensionBrowser {
         '--disable-background-networking',
         '--disable-component-update',
         '--disable-sync',
+        '--disable-component-extensions-with-background-pages',
         // The certificate of a proxy in tests has no authority that a browser knows.
         '--ignore-certificate-errors',
         `--disable-extensions-except=${folder}`,
