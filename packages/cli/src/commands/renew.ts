@@ -69,10 +69,25 @@ async function recover(cli: Cli, enrollment: PairedEnrollment): Promise<PairedEn
 
 /** The first call with the new certificate activates it and ends the old one. */
 async function use(enrollment: PairedEnrollment): Promise<PairedEnrollment> {
-  await withConnection(await dialBy('auto')(enrollment), ({ transport }) =>
-    createClient(NodeService, transport).status({}),
+  await twiceIfUnreachable(async () =>
+    withConnection(await dialBy('auto')(enrollment), ({ transport }) =>
+      createClient(NodeService, transport).status({}),
+    ),
   );
   return enrollment;
+}
+
+/**
+ * Over QUIC, the close for the last connection with the old certificate can meet the first one with the new certificate, because the
+ * library may give both the same number (transport-quic, sealed.ts).
+ */
+export async function twiceIfUnreachable<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (fromConnectError(error).code !== 'UNREACHABLE') throw error;
+    return ask();
+  }
 }
 
 async function withConnection<C extends Pick<NodeConnection, 'close'>, T>(
