@@ -18,10 +18,10 @@ import { HeldClock, minute } from '../testing/held-clock.ts';
 import { answer, makeHome, PalyraProcess } from '../testing/palyra-process.ts';
 import { makeDevice, pair, request, sameIdOtherKey } from '../testing/sample-device.ts';
 
-shareBrowser('chromium');
+shareBrowser();
 
 test('from the login link to a revoked device, on one page that is never reloaded', async (t) => {
-  const { daemon, browser, page } = await startConsole(t);
+  const { daemon, browser, page } = await startConsole(t, { program: 'chromium' });
   const { url } = await answer(['console'], { home: daemon.home });
   await page.goto(url);
   await live(page);

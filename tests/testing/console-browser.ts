@@ -36,12 +36,10 @@ export interface ConsoleBrowser {
 
 let shared: Promise<Browser> | undefined;
 let isShared = false;
-let sharedProgram: Program = 'chromium';
 
-/** Shares one browser process among the tests of a file. It ends after the last test. */
-export function shareBrowser(program: Program = 'chromium-headless-shell'): void {
+/** Shares one process of the shell among the tests of a file. It ends after the last test. */
+export function shareBrowser(): void {
   isShared = true;
-  sharedProgram = program;
   after(async () => {
     const browser = shared;
     isShared = false;
@@ -50,10 +48,17 @@ export function shareBrowser(program: Program = 'chromium-headless-shell'): void
   });
 }
 
-/** A fresh browser profile, without cookies, keys or history. */
-export async function openBrowser(options: BrowserContextOptions = {}): Promise<ConsoleBrowser> {
-  if (isShared) shared ??= launch(sharedProgram);
-  const browser = await (shared ?? launch('chromium'));
+/**
+ * A fresh browser profile, without cookies, keys or history.
+ * @param program one in a process of its own. Default: the shared one, or Chromium.
+ */
+export async function openBrowser({
+  program,
+  ...options
+}: BrowserContextOptions & { readonly program?: Program } = {}): Promise<ConsoleBrowser> {
+  const isOwn = !isShared || program !== undefined;
+  if (!isOwn) shared ??= launch('chromium-headless-shell');
+  const browser = await (isOwn ? launch(program ?? 'chromium') : shared!);
   const context = await browser.newContext({ locale: 'en-GB', ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
@@ -71,7 +76,7 @@ export async function openBrowser(options: BrowserContextOptions = {}): Promise<
     requested,
     async close() {
       await context.close();
-      if (!isShared) await browser.close();
+      if (isOwn) await browser.close();
     },
   };
 }
@@ -87,13 +92,18 @@ const launch = (program: Program) =>
 /** Starts a daemon with a console, and a browser that is not logged in. */
 export async function startConsole(
   t: TestContext,
-  options: Pick<TestDaemonOptions, 'clock' | 'limits' | 'web' | 'registry' | 'masterKey'> = {},
+  {
+    program,
+    ...options
+  }: Pick<TestDaemonOptions, 'clock' | 'limits' | 'web' | 'registry' | 'masterKey'> & {
+    readonly program?: Program;
+  } = {},
 ) {
   const started = await TestDaemon.start(t, { console: { port: 0 }, ...options });
   const daemon = Object.assign(started, {
     console: started.running.listeners.find(({ name }) => name === 'console')!.address,
   });
-  const browser = await openBrowser();
+  const browser = await openBrowser(program && { program });
   t.after(() => browser.close());
   const { page } = browser;
   /** Logs in with a new link. */
