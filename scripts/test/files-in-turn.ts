@@ -3,10 +3,11 @@
 
 import { channel } from 'node:diagnostics_channel';
 import { writeSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { Socket } from 'node:net';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { FileEnd } from './test-events.ts';
@@ -27,6 +28,21 @@ const fileEnded = channel('palyra.test.file-ended');
 /** How many handles and requests are open. */
 const open = () => process.getActiveResourcesInfo().length;
 
+/** What tests replaced, as it was before. */
+const replaced: {
+  readonly of: object;
+  readonly name: PropertyKey;
+  readonly was: PropertyDescriptor | undefined;
+}[] = [];
+const mocks: typeof mock = Object.getPrototypeOf(mock);
+const replace = mocks.method as (this: unknown, of: object, name: PropertyKey, ...more: unknown[]) => unknown;
+Object.assign(mocks, {
+  method(this: unknown, of: object, name: PropertyKey, ...more: unknown[]) {
+    replaced.push({ of, name, was: Object.getOwnPropertyDescriptor(of, name) });
+    return replace.call(this, of, name, ...more);
+  },
+});
+
 // Both are opened by their first use.
 void [process.stdout, process.stderr];
 const asked = new Socket({ fd: 4, readable: true, writable: false });
@@ -40,8 +56,17 @@ for await (const line of createInterface({ input: asked })) {
     await import(pathToFileURL(program).href);
   });
   fileEnded.publish(program);
+  putBack();
   const end: FileEnd = { isClean: (await isIdle()) && variables() === before && isSmall() };
   writeSync(3, `${JSON.stringify({ type: 'file', data: end })}\n`);
+}
+
+/** Node restores two mocks of one function in the wrong order, so the first one stays. */
+function putBack(): void {
+  for (const { of, name, was } of replaced.splice(0).reverse())
+    if (was) Object.defineProperty(of, name, was);
+    else Reflect.deleteProperty(of, name);
+  syncBuiltinESMExports();
 }
 
 function variables(): string {

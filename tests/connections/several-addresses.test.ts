@@ -20,13 +20,14 @@ const name = 'daemon.palyra.test';
 /** The resolver's answer for `name`. */
 function resolve(t: TestContext, ...addresses: string[]): void {
   const all = addresses.map((address) => ({ address, family: net.isIP(address) }));
-  const mock = t.mock.method(dns, 'lookup', async (host: string) => {
+  t.mock.restoreAll();
+  t.mock.method(dns, 'lookup', async (host: string) => {
     assert.equal(host, name);
     return all;
   });
   syncBuiltinESMExports();
   t.after(() => {
-    mock.mock.restore();
+    t.mock.restoreAll();
     syncBuiltinESMExports();
   });
 }

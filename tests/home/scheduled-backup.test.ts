@@ -42,7 +42,7 @@ async function passphraseFile(text = passphrase): Promise<string> {
 async function scheduled(t: TestContext, backup: Partial<Backup> & Pick<Backup, 'folder'>, home?: string) {
   const clock = new HeldClock();
   // Their cost is not what is tested here.
-  t.mock.method(BackupSchedule, 'open', open);
+  if (BackupSchedule.open !== open) t.mock.method(BackupSchedule, 'open', open);
   const daemon = await TestDaemon.start(t, {
     clock,
     backup: 'recipients' in backup ? backup : { passphraseFile: await passphraseFile(), ...backup },
@@ -302,7 +302,6 @@ test('a weak passphrase, one that others can read, and a false recipient: refuse
 
 test('a daemon that stops during a backup leaves no file behind', async (t) => {
   // The real work factor gives each moment some time.
-  t.mock.method(BackupSchedule, 'open', original);
   const moments = {
     'at once': async () => {},
     'with a copy of the registry': (_: string, copies: string) =>

@@ -136,6 +136,15 @@ test('files that run in turn share a process, until one leaves something or fail
   assert.ok(ofPart !== undefined && ofAnother !== undefined && ofPart !== ofAnother);
 });
 
+test('a function that a file replaced twice is itself again in the next file', async () => {
+  const way = { isAlone: () => false, pace: { least: 1, most: 1 } };
+  const { said } = await runBad(['mocks-twice', 'asks-hostname'], way);
+  const processes = [...said.matchAll(/^process (\d+)$/gm)].map(([, pid]) => pid);
+  assert.equal(processes.length, 2);
+  assert.equal(processes[0], processes[1]);
+  assert.match(said, /ℹ fail 0\n/);
+});
+
 test('what a file that runs in turn leaves to happen later is one failed test, and not one of the next file', async () => {
   const { said } = await runBad(['fails-later', 'asks-first', 'hangs', 'asks-next'], {
     isAlone: (file) => file.endsWith('hangs.ts'),
