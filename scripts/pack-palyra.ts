@@ -32,10 +32,14 @@ export async function stagePalyra(folder: string, consoleFolder: string): Promis
   });
 }
 
-/** The installed versions, which are the tested ones. */
+/** The locked versions, which are the tested ones. An optional package may not be installed. */
 function versions(names: readonly string[]): Record<string, string> {
+  const { packages } = readJson(join(repository, 'package-lock.json'));
   return Object.fromEntries(
-    names.map((name) => [name, readJson(join(repository, 'node_modules', name, 'package.json')).version]),
+    names.map((name) => {
+      const found = packages[`node_modules/${name}`];
+      return [name, (found.link ? packages[found.resolved] : found).version];
+    }),
   );
 }
 
