@@ -208,7 +208,7 @@ const floods: readonly {
   },
   {
     what: 'more calls than find room',
-    pieces: () => repeat(most / 10, (index) => request(index, usual, endHeaders)),
+    pieces: () => repeat(most, (index) => request(index, usual, endHeaders)),
     counted: ['flood'],
   },
 ];
