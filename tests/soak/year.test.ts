@@ -1,6 +1,6 @@
 // A year of a daemon and 200 devices: they sleep, move, crash, lose answers, have wrong clocks, are revoked, reinstalled
 // and paired again; the daemon crashes, rotates its CAs and is restored twice. To repeat a failed run, use the seed
-// that it printed. `npm test` has 6 devices, but the whole life of the daemon. (For tests/testing/year see
+// that it printed. `npm test` has 12 devices, but the whole life of the daemon. (For tests/testing/year see
 // docs/architecture.md, "A simulated year".)
 // Three daemons on one PostgreSQL play it too, without restores.
 
@@ -54,7 +54,7 @@ type Counts = Readonly<Record<string, number>>;
 
 soakTest(
   'in a year of mishaps no device is locked out permanently, and no refused device or certificate gets in again',
-  { rounds: 200, tested: 6 },
+  { rounds: 200, tested: 12 },
   async (t, { count: devices, share, seed }) => {
     const year = await simulateYear({ seed, devices, days: 365, folder: temporaryFolder() });
     t.diagnostic([...year.counts].map(([what, count]) => `${what} ${count}`).join(', '));
